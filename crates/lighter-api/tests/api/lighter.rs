@@ -1,0 +1,163 @@
+//! `/lighter/v1`: what can be asked of the record, and what comes of it.
+
+use crate::support::{Api, eventually};
+use serde_json::{Value, json};
+
+fn kinds(page: &Value) -> Vec<&str> {
+    page["items"].as_array().unwrap().iter().map(|e| e["kind"].as_str().unwrap()).collect()
+}
+
+fn project(name: &str) -> Value {
+    json!({"Image": "busybox", "Labels": {"com.docker.compose.project": name}})
+}
+
+#[test]
+fn requests_are_found_by_what_they_were() {
+    let api = Api::start();
+    let id = api.create("web", &project("shop"));
+    api.create("other", &json!({"Image": "busybox"}));
+    api.send_with("POST", "/containers/nope/start", "User-Agent: Docker-Client/27.3.1 (linux)\r\n", b"");
+    api.get("/containers/web/json");
+    let found = |query: &str| api.get(&format!("/lighter/v1/events?{query}")).json();
+    // What was recorded just now is there, the question itself is not.
+    assert_eq!(kinds(&found("limit=4")), ["ContainerInspect", "ContainerStart", "ContainerCreate", "ContainerCreate"]);
+    assert_eq!(kinds(&found("container=web")), ["ContainerInspect", "ContainerCreate"]);
+    assert_eq!(kinds(&found(&format!("container={}", &id[..6]))), ["ContainerInspect", "ContainerCreate"]);
+    assert_eq!(kinds(&found("container=nobody")), [""; 0]);
+    assert_eq!(kinds(&found("stack=shop")), ["ContainerInspect", "ContainerCreate"]);
+    assert_eq!(kinds(&found("client=docker-client")), ["ContainerStart"]);
+    assert_eq!(kinds(&found("kind=ContainerStart&kind=ContainerInspect")), ["ContainerInspect", "ContainerStart"]);
+    assert_eq!(kinds(&found("status=refused")), ["ContainerStart"]);
+    assert_eq!(kinds(&found("image=busybox&status=ok&container=other")), ["ContainerCreate"]);
+    assert_eq!(kinds(&found("until=2020-01-01")), [""; 0]);
+    assert_eq!(kinds(&found("since=1h&kind=ContainerCreate")).len(), 2);
+    let one = &found("kind=ContainerStart")["items"][0];
+    assert_eq!(one["error"], "No such container: nope");
+    assert_eq!((one["httpStatus"].as_u64(), one["peerPid"].as_u64()), (Some(404), Some(u64::from(std::process::id()))));
+    let again = found(&format!("requestId={}", one["requestId"].as_str().unwrap()));
+    assert_eq!(again["items"].as_array().unwrap(), std::slice::from_ref(one));
+    // Reading the record is recorded, too.
+    assert!(kinds(&found("kind=LighterEvents")).len() > 10);
+    api.send("DELETE", "/containers/web", "");
+    assert_eq!(kinds(&found("container=web"))[0], "ContainerDelete", "by the name of a container that is gone");
+}
+
+#[test]
+fn pages_follow_one_another_without_gap_or_double() {
+    let api = Api::start();
+    (0..25).for_each(|n| drop(api.get(&format!("/containers/c{n}/json"))));
+    let mut seen = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = api.get(&format!("/lighter/v1/events?kind=ContainerInspect&limit=10&cursor={cursor}")).json();
+        seen.extend(page["items"].as_array().unwrap().iter().map(|e| e["path"].as_str().unwrap().to_owned()));
+        match page["next"].as_str() {
+            Some(next) => next.clone_into(&mut cursor),
+            None => break,
+        }
+    }
+    let wanted: Vec<String> = (0..25).rev().map(|n| format!("/containers/c{n}/json")).collect();
+    assert_eq!(seen, wanted);
+    for bad in ["cursor=x", "limit=1001", "limit=-1", "limit=x", "follow=1&cursor=3"] {
+        assert_eq!(api.get(&format!("/lighter/v1/events?{bad}")).status, 400, "{bad}");
+    }
+}
+
+#[test]
+fn the_record_can_be_followed() {
+    let mut api = Api::start();
+    api.get("/_ping");
+    let mut conn = api.connect();
+    conn.request("GET", "/lighter/v1/events?follow=1&limit=1&kind=SystemPing&kind=ContainerCreate", "", b"");
+    conn.head();
+    assert!(String::from_utf8(conn.until("\n")).is_ok());
+    conn.until("\"kind\":\"SystemPing\"");
+    for n in 0..3 {
+        api.create(&format!("c{n}"), &json!({"Image": "busybox"}));
+        conn.until("\"kind\":\"ContainerCreate\"");
+        conn.until("}\n");
+    }
+    assert!(api.stop().as_secs() < 5, "a follower does not hold the daemon");
+}
+
+#[test]
+fn a_containers_explanation_tells_what_became_of_each_field() {
+    let api = Api::start();
+    let secret = "hunter2-canary";
+    let body = json!({"Image": "busybox", "Cmd": ["sleep", "1000"], "Env": [format!("TOKEN={secret}")], "MacAddress": "02:42:ac:11:00:02",
+        "HostConfig": {"Memory": 67_108_864, "CapAdd": ["NET_ADMIN"], "RestartPolicy": {"Name": "always"}}});
+    api.create("web", &body);
+    api.post("/containers/web/pause", "");
+    let reply = api.get("/lighter/v1/containers/web/explain");
+    assert!(!reply.text().contains(secret));
+    let told = reply.json();
+    let field = |name: &str| {
+        let all = told["fields"].as_array().unwrap();
+        let found = all.iter().find(|f| f["name"] == name);
+        found.unwrap_or_else(|| panic!("{name} is not in {all:#?}")).clone()
+    };
+    assert_eq!(field("Config.Image")["value"], "busybox");
+    assert_eq!(field("Config.Env")["value"], json!(["TOKEN"]));
+    assert_eq!(field("HostConfig.RestartPolicy")["fate"], "honoured");
+    let memory = field("HostConfig.Memory");
+    assert_eq!((memory["value"].as_u64(), memory["flags"].as_str()), (Some(67_108_864), Some("-m")));
+    assert_eq!(memory["fate"], "warned", "the memory engine limits nothing");
+    assert_eq!(memory["reason"], "its containers are records, nothing runs");
+    assert_eq!(field("HostConfig.CapAdd")["fate"], "warned");
+    for absent in ["Config.Hostname", "HostConfig.ShmSize", "HostConfig.MaskedPaths", "Config.Tty"] {
+        assert!(told["fields"].as_array().unwrap().iter().all(|f| f["name"] != absent), "{absent} was not asked for");
+    }
+    let events: Vec<_> = told["events"].as_array().unwrap().iter().map(|e| (e["kind"].as_str().unwrap(), &e["status"])).collect();
+    assert_eq!(events, [("ContainerPause", &json!("refused")), ("ContainerCreate", &json!("ok"))]);
+    api.send("DELETE", "/containers/web", "");
+    let gone = api.get("/lighter/v1/containers/web/explain").json();
+    assert_eq!((gone["container"].is_null(), gone["events"].as_array().unwrap().len()), (true, 4));
+    assert_eq!(api.get("/lighter/v1/containers/nobody/explain").status, 404);
+}
+
+#[test]
+fn mappings_know_when_a_container_was_last_asked_for() {
+    let api = Api::start();
+    let (a, b) = (api.create("aa", &json!({"Image": "busybox"})), api.create("bb", &json!({"Image": "busybox"})));
+    let mapping = |id: &str| {
+        let page = api.get("/lighter/v1/mappings").json();
+        page["items"].as_array().unwrap().iter().find(|m| m["shimContainerId"] == id).unwrap().clone()
+    };
+    let before = (mapping(&a)["lastAccessedAt"].clone(), mapping(&b)["lastAccessedAt"].clone());
+    api.get("/containers/aa/json");
+    assert!(mapping(&a)["lastAccessedAt"].as_str() > before.0.as_str());
+    assert_eq!(mapping(&b)["lastAccessedAt"], before.1);
+    assert_eq!(mapping(&a)["name"], "aa");
+    let first = api.get("/lighter/v1/mappings?limit=1").json();
+    let second = api.get(&format!("/lighter/v1/mappings?limit=1&cursor={}", first["next"].as_str().unwrap())).json();
+    let ids = [&first, &second].map(|p| p["items"][0]["shimContainerId"].as_str().unwrap().to_owned());
+    assert!(ids[0] < ids[1] && ids.contains(&a) && ids.contains(&b));
+}
+
+#[test]
+fn the_database_is_examined_and_copied_while_it_is_written() {
+    let api = Api::start();
+    api.create("kept", &json!({"Image": "busybox"}));
+    let sound = api.get("/lighter/v1/store/check").json();
+    assert_eq!(sound, json!({"sound": true, "faults": []}));
+    let copy = std::thread::scope(|s| {
+        let writer = s.spawn(|| (0..50).for_each(|n| drop(api.create(&format!("c{n}"), &json!({"Image": "busybox"})))));
+        let reply = api.get("/lighter/v1/store/backup");
+        writer.join().unwrap();
+        assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/vnd.sqlite3")));
+        reply.body
+    });
+    assert!(copy.starts_with(b"SQLite format 3\0"));
+    let restored = tempfile::tempdir().unwrap();
+    std::fs::write(restored.path().join("lighter.db"), copy).unwrap();
+    api.runtime.block_on(async {
+        let store = lighter_store::Store::open(&restored.path().join("lighter.db")).await.unwrap();
+        assert_eq!(store.check().await.unwrap(), [""; 0]);
+        let containers = store.load_containers().await.unwrap();
+        assert!(containers.problems.is_empty() && containers.items.iter().any(|c| c.name == "kept"));
+    });
+    eventually("nothing is left of the copy", || {
+        let files = std::fs::read_dir(api.dir.path()).unwrap();
+        files.flatten().all(|f| !f.file_name().to_string_lossy().starts_with(".backup"))
+    });
+}

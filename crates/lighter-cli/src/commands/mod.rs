@@ -1,0 +1,37 @@
+//! One module for each command: ask, convert, print.
+
+mod context;
+mod doctor;
+mod events;
+mod explain;
+mod gc;
+mod ports;
+mod shell;
+mod store;
+
+use crate::args::{Args, Command};
+use crate::client::{self, Client};
+use std::process::ExitCode;
+
+/// What every command gets.
+pub struct Asker {
+    pub client: Client,
+    pub json: bool,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Args { host, json, command } = args;
+    let asker = || anyhow::Ok(Asker { client: Client::new(client::socket(host.as_deref())?), json });
+    match command {
+        Command::Events(query) => events::run(&asker()?, query).await?,
+        Command::Explain { container } => explain::run(&asker()?, &container).await?,
+        Command::Ports => ports::run(&asker()?).await?,
+        Command::Gc(how) => gc::run(&asker()?, &how).await?,
+        Command::Doctor => return doctor::run(&asker()?).await,
+        Command::Context(what) => context::run(&asker()?, &what)?,
+        Command::Store(what) => return store::run(&asker()?, what).await,
+        Command::Completions { shell } => shell::completions(shell)?,
+        Command::Man { directory } => shell::man(&directory)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,82 @@
+//! The files of a run directory, as the daemon writes and reads them.
+
+use crate::fail::Context as _;
+use lighter_domain::{Exit, Result};
+use lighter_network::Endpoint;
+use lighter_supervisor_proto::{Exited, Launch, files};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io;
+use std::path::Path;
+use time::OffsetDateTime;
+
+/// The endpoint of a container on the bridge, for a daemon that comes later.
+pub(crate) const NETWORK: &str = "network.json";
+/// No file of ours is larger.
+const MAX: u64 = 16 << 20;
+
+pub(crate) fn write<T: Serialize>(dir: &Path, name: &str, value: &T) -> Result<()> {
+    let path = dir.join(name);
+    let text = serde_json::to_vec(value).at("cannot encode", &path)?;
+    std::fs::write(&path, text).at("cannot write", &path)
+}
+
+/// `None`: not there, or not readable as what it should be.
+fn read<T: DeserializeOwned>(dir: &Path, name: &str) -> Option<T> {
+    use std::io::Read as _;
+    let file = std::fs::File::open(dir.join(name)).ok()?;
+    let mut text = Vec::new();
+    file.take(MAX).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+pub(crate) fn launch(dir: &Path) -> Option<Launch> {
+    read(dir, files::LAUNCH)
+}
+
+pub(crate) fn endpoint(dir: &Path) -> Option<Endpoint> {
+    read(dir, NETWORK)
+}
+
+pub(crate) fn exit(dir: &Path) -> Option<Exit> {
+    read::<Exited>(dir, files::EXIT).map(|e| to_exit(&e))
+}
+
+pub(crate) fn ready(dir: &Path) -> Option<lighter_supervisor_proto::Ready> {
+    read(dir, files::READY)
+}
+
+pub(crate) fn to_exit(exited: &Exited) -> Exit {
+    Exit { code: exited.code, oom_killed: exited.oom_killed, finished_at: time_of(exited.finished_at) }
+}
+
+/// Nanoseconds since the epoch.
+pub(crate) fn time_of(nanos: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos)).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// Removes a directory and all in it; one that is not there is fine.
+pub(crate) fn remove_tree(dir: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).at("cannot remove", dir),
+        _ => Ok(()),
+    }
+}
+
+/// Takes a directory out of the way, and deletes it behind the caller's back: on a disk each file costs a journal entry. One
+/// that is not there is fine. Needs a tokio runtime.
+pub(crate) fn discard(dir: &Path, trash: &Path) -> Result<()> {
+    let target = trash.join(format!("{:016x}", rand::random::<u64>()));
+    match std::fs::rename(dir, &target) {
+        Ok(()) => {
+            tokio::task::spawn_blocking(move || {
+                if let Err(e) = remove_tree(&target) {
+                    tracing::warn!(error = %e, "cannot delete what was discarded");
+                }
+            });
+            Ok(())
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound && !dir.exists() => Ok(()),
+        Err(_) => remove_tree(dir),
+    }
+}

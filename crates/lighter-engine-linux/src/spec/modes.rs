@@ -1,0 +1,126 @@
+//! The namespace modes of a container, read once from their spellings in `HostConfig`.
+//!
+//! `review` refuses what is not in here before anything is made; the spec builder and the start path match on the result.
+
+use lighter_domain::{Container, ContainerId, Error, Result};
+
+/// Where the container's network is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// A namespace of its own with nothing but loopback.
+    None,
+    Host,
+    /// The default bridge.
+    Bridge,
+}
+
+/// Private to the container, or the host's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    Private,
+    Host,
+}
+
+/// Where the container's processes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pids {
+    Private,
+    Host,
+    /// In the namespace of [`peer`] of the mode.
+    Joined,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ipc {
+    /// Its own, with `/dev/shm`.
+    Private,
+    /// Its own, and others may join it.
+    Shareable,
+    /// That of [`peer`] of the mode.
+    Joined,
+    /// Its own, without `/dev/shm`.
+    None,
+    Host,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Modes {
+    pub network: Network,
+    pub pid: Pids,
+    pub uts: Sharing,
+    pub ipc: Ipc,
+    pub cgroup: Sharing,
+}
+
+impl Modes {
+    /// `unified`: whether control groups are version 2, which decides the default of the cgroup namespace.
+    pub(crate) fn of(container: &Container, unified: bool) -> Result<Self> {
+        let host = &container.host_config;
+        Ok(Self {
+            network: network(&host.network_mode, container.config.network_disabled)?,
+            pid: pid(&host.pid_mode)?,
+            uts: uts(&host.uts_mode)?,
+            ipc: ipc(&host.ipc_mode)?,
+            cgroup: match host.cgroupns_mode.as_str() {
+                "private" => Sharing::Private,
+                "host" => Sharing::Host,
+                "" if unified && !host.privileged => Sharing::Private,
+                "" => Sharing::Host,
+                other => return Err(Error::invalid(format!("invalid cgroup namespace mode: {other}"))),
+            },
+        })
+    }
+
+    /// Whether the container has a network namespace of its own.
+    pub(crate) fn own_network(&self) -> bool {
+        self.network != Network::Host
+    }
+}
+
+fn network(mode: &str, disabled: bool) -> Result<Network> {
+    match mode {
+        _ if disabled => Ok(Network::None),
+        "none" => Ok(Network::None),
+        "host" => Ok(Network::Host),
+        "" | "default" | "bridge" => Ok(Network::Bridge),
+        _ if mode.starts_with("container:") => Err(not_yet("joining another container's network", mode)),
+        _ => Err(not_yet("user-defined networks", mode)),
+    }
+}
+
+/// The other container of a mode such as `container:<id>`. The core has put ids in the place of names.
+pub(crate) fn peer(mode: &str) -> Option<ContainerId> {
+    mode.strip_prefix("container:").and_then(ContainerId::parse)
+}
+
+fn pid(mode: &str) -> Result<Pids> {
+    match mode {
+        "" | "private" => Ok(Pids::Private),
+        "host" => Ok(Pids::Host),
+        _ if peer(mode).is_some() => Ok(Pids::Joined),
+        _ => Err(Error::invalid(format!("invalid PID mode: {mode}"))),
+    }
+}
+
+fn uts(mode: &str) -> Result<Sharing> {
+    match mode {
+        "" | "private" => Ok(Sharing::Private),
+        "host" => Ok(Sharing::Host),
+        _ => Err(Error::invalid(format!("invalid UTS mode: {mode}"))),
+    }
+}
+
+fn ipc(mode: &str) -> Result<Ipc> {
+    match mode {
+        "" | "private" => Ok(Ipc::Private),
+        "shareable" => Ok(Ipc::Shareable),
+        "none" => Ok(Ipc::None),
+        "host" => Ok(Ipc::Host),
+        _ if peer(mode).is_some() => Ok(Ipc::Joined),
+        _ => Err(Error::invalid(format!("invalid IPC mode: {mode}"))),
+    }
+}
+
+fn not_yet(what: &str, mode: &str) -> Error {
+    Error::not_implemented(format!("the linux engine does not do {what} yet ({mode})"))
+}

@@ -1,0 +1,58 @@
+//! Networks, where the engine has any.
+
+use async_trait::async_trait;
+use lighter_domain::network::{NewNetwork, Placement};
+use lighter_domain::{Container, ContainerId, Network, Result};
+use std::sync::Arc;
+
+/// The networks of an engine. Names are unique; which containers are configured for a network is the core's to know.
+///
+/// A container that starts asks for its networks in `Container::host_config.network_mode` and `Container::endpoints` (by
+/// name; what was asked of each). `Container::networks` has the id that a name stood for when the container was made; where
+/// it is set, it counts.
+#[async_trait]
+pub trait Networks: Send + Sync {
+    /// All of them, those included that nobody made (`bridge`, `host`, `none`). Cheap.
+    async fn list(&self) -> Result<Vec<Arc<Network>>>;
+
+    /// Makes one under a new id. Its name is free. Fails with dockerd's words where the pools overlap or an option is wrong.
+    async fn create(&self, new: NewNetwork) -> Result<Arc<Network>>;
+
+    /// Removes one that no running container is on. One that is not there is a success.
+    async fn remove(&self, id: &str) -> Result<()>;
+
+    /// Puts a running container on a further network, as `container.endpoints[network.name]` asks; where it is then.
+    async fn connect(&self, container: &Container, network: &Network) -> Result<Placement>;
+
+    /// Takes a running container off a network; where it is then.
+    async fn disconnect(&self, container: &Container, network: &Network) -> Result<Placement>;
+
+    /// A running container has another name, by which others shall find it.
+    async fn renamed(&self, container: &Container) -> Result<()>;
+
+    /// Which published ports of these containers, none of which runs, could not be had now, by reason of others that run, of
+    /// other programs on the host, or of each other. Ports that are chosen at start never conflict.
+    async fn port_conflicts(&self, containers: &[Arc<Container>]) -> Result<Vec<PortConflict>>;
+}
+
+/// A published port that cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortConflict {
+    /// Who wants it.
+    pub container: ContainerId,
+    /// `0.0.0.0:8080/tcp`
+    pub port: String,
+    pub holder: PortHolder,
+}
+
+/// Who has a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PortHolder {
+    Container(ContainerId),
+    Process {
+        pid: u32,
+        name: String,
+    },
+    /// Somebody whom the engine cannot name.
+    Unknown,
+}

@@ -1,0 +1,138 @@
+//! A container's `/etc/hosts`, in the shape and order that dockerd writes, since programs parse it.
+//! Pure text. Called when a container is made.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+/// One line of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostsEntry {
+    /// The address.
+    pub ip: IpAddr,
+    /// The name, or several with a blank between.
+    pub names: String,
+}
+
+/// An `--add-host` value that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExtraHostError {
+    /// No name, or no address.
+    #[error("bad format for add-host: {0:?}")]
+    Format(String),
+    /// The address is none.
+    #[error("invalid IP address in add-host: {0:?}")]
+    Address(String),
+    /// `host-gateway`, but the container has no gateway.
+    #[error("unable to derive the IP value for host-gateway")]
+    NoGateway,
+}
+
+/// Reads one `--add-host` value: `name:address` or `name=address`, the address possibly in brackets, or
+/// the word `host-gateway` for `gateway`.
+///
+/// # Errors
+/// The value has no such shape, or asks for a gateway that there is not.
+pub fn parse_extra_host(spec: &str, gateway: Option<IpAddr>) -> Result<HostsEntry, ExtraHostError> {
+    let format = || ExtraHostError::Format(spec.to_owned());
+    // A colon may also be part of the address, so an `=` in front of the first colon decides.
+    let at = spec.find(['=', ':']).ok_or_else(format)?;
+    let (name, address) = (&spec[..at], &spec[at + 1..]);
+    if name.is_empty() || address.is_empty() || name.contains(char::is_whitespace) {
+        return Err(format());
+    }
+    let ip = if address == "host-gateway" {
+        gateway.ok_or(ExtraHostError::NoGateway)?
+    } else {
+        let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        bare.unwrap_or(address).parse().map_err(|_| ExtraHostError::Address(address.to_owned()))?
+    };
+    Ok(HostsEntry { ip, names: name.to_owned() })
+}
+
+/// The whole file: localhost, then the user's entries, then the container's own names.
+///
+/// `ip` is the container's address, if it has one. Without `ipv6` no line with an IPv6 address appears.
+#[must_use]
+pub fn hosts_file(hostname: &str, domainname: &str, ip: Option<IpAddr>, extra: &[HostsEntry], ipv6: bool) -> String {
+    let mut out = String::from("127.0.0.1\tlocalhost\n");
+    if ipv6 {
+        out.push_str("::1\tlocalhost ip6-localhost ip6-loopback\n");
+        out.push_str("fe00::\tip6-localnet\n");
+        out.push_str("ff00::\tip6-mcastprefix\n");
+        out.push_str("ff02::1\tip6-allnodes\n");
+        out.push_str("ff02::2\tip6-allrouters\n");
+    }
+    let own = ip.map(|ip| HostsEntry { ip, names: own_names(hostname, domainname) });
+    for entry in extra.iter().chain(own.as_ref()) {
+        if ipv6 || entry.ip.is_ipv4() {
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "{}\t{}", entry.ip, entry.names);
+        }
+    }
+    out
+}
+
+/// The full name and, where that has a domain, the bare one after it.
+fn own_names(hostname: &str, domainname: &str) -> String {
+    let full = if domainname.is_empty() { hostname.to_owned() } else { format!("{hostname}.{domainname}") };
+    match full.split_once('.') {
+        Some((bare, _)) => format!("{full} {bare}"),
+        None => full,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    const IP: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 17, 0, 2));
+    const GATEWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 17, 0, 1));
+
+    #[test]
+    fn order_and_shape() {
+        let extra = [
+            parse_extra_host("db:10.0.0.5", None).unwrap(),
+            parse_extra_host("host.docker.internal:host-gateway", Some(GATEWAY)).unwrap(),
+        ];
+        let expected = "127.0.0.1\tlocalhost\n\
+            ::1\tlocalhost ip6-localhost ip6-loopback\n\
+            fe00::\tip6-localnet\n\
+            ff00::\tip6-mcastprefix\n\
+            ff02::1\tip6-allnodes\n\
+            ff02::2\tip6-allrouters\n\
+            10.0.0.5\tdb\n\
+            172.17.0.1\thost.docker.internal\n\
+            172.17.0.2\t4a2f\n";
+        assert_eq!(hosts_file("4a2f", "", Some(IP), &extra, true), expected);
+    }
+
+    #[test]
+    fn names_with_a_domain() {
+        let last = |host, domain| {
+            let text = hosts_file(host, domain, Some(IP), &[], false);
+            text.lines().last().unwrap().to_owned()
+        };
+        assert_eq!(last("web", "corp.example"), "172.17.0.2\tweb.corp.example web");
+        assert_eq!(last("web.corp.example", ""), "172.17.0.2\tweb.corp.example web");
+        assert_eq!(hosts_file("web", "", None, &[], false), "127.0.0.1\tlocalhost\n");
+    }
+
+    #[test]
+    fn without_ipv6_there_is_none() {
+        let extra = [parse_extra_host("six=[2001:db8::1]", None).unwrap()];
+        assert!(!hosts_file("web", "", Some(IP), &extra, false).contains("::"));
+        assert!(hosts_file("web", "", Some(IP), &extra, true).contains("2001:db8::1\tsix\n"));
+    }
+
+    #[test]
+    fn extra_host_forms() {
+        let six: IpAddr = "2001:db8::1".parse().unwrap();
+        for spec in ["six:2001:db8::1", "six=2001:db8::1", "six:[2001:db8::1]", "six=[2001:db8::1]"] {
+            assert_eq!(parse_extra_host(spec, None), Ok(HostsEntry { ip: six, names: "six".into() }), "{spec}");
+        }
+        for bad in ["", "x", "x:", ":1.2.3.4", "x:1.2.3", "x=[::1", "a b:1.2.3.4", "x:host-gateway"] {
+            assert!(parse_extra_host(bad, None).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Interfaces, addresses and routes: what is asked of rtnetlink, one function per step.
+//!
+//! What is ours is marked in the very message that makes it, so that a crash cannot leave something
+//! unmarked: a bridge by its hardware address (drawn from the network's id), a veth by its interface
+//! group. Aliases, for people and for finding the container again, follow in the same datagram.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use netlink_packet_core::{
+    DecodeError, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NetlinkDeserializable, NetlinkHeader, NlasIterator,
+};
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::errno::Errno;
+
+use crate::addr::{Ipv4Net, MacAddr};
+use crate::leases::Endpoint;
+use crate::netlink::{Netlink, Request};
+
+/// Interface group of every veth that Lighter makes ("lght" in ASCII).
+pub(crate) const VETH_GROUP: u32 = 0x6c67_6874;
+/// The kernel takes no longer name for an interface.
+pub(crate) const MAX_IFNAME: usize = 15;
+/// The kernel takes no longer alias.
+pub(crate) const MAX_ALIAS: usize = 255;
+
+/// Routes with no longer prefix than this are not taken for a network.
+const WIDEST: u8 = 3;
+
+type Step = Result<(), io::Error>;
+
+/// What we need to know of an interface. Read by hand, because a full parse costs ten times as much and
+/// fails on interfaces of kinds that the parser does not know yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) index: u32,
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) alias: String,
+    pub(crate) mac: Vec<u8>,
+    pub(crate) master: u32,
+    pub(crate) group: u32,
+    pub(crate) up: bool,
+}
+
+impl NetlinkDeserializable for Link {
+    type Error = DecodeError;
+
+    fn deserialize(_: &NetlinkHeader, payload: &[u8]) -> Result<Self, DecodeError> {
+        const IFINFO: usize = 16;
+        let word = |bytes: &[u8]| bytes.first_chunk::<4>().map_or(0, |b| u32::from_ne_bytes(*b));
+        let text = |bytes: &[u8]| {
+            let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
+            String::from_utf8_lossy(&bytes[..end]).into_owned()
+        };
+        let (Some(head), Some(rest)) = (payload.get(..IFINFO), payload.get(IFINFO..)) else {
+            return Err(DecodeError::from("interface message is too short"));
+        };
+        let mut link = Self { index: word(&head[4..]), up: word(&head[8..]) & 1 != 0, ..Self::default() };
+        for nla in NlasIterator::new(rest) {
+            let nla = nla?;
+            let value = nla.value();
+            match nla.kind() {
+                1 => link.mac = value.to_vec(),
+                3 => link.name = text(value),
+                10 => link.master = word(value),
+                20 => link.alias = text(value),
+                27 => link.group = word(value),
+                18 => {
+                    for info in NlasIterator::new(value).flatten().filter(|info| info.kind() == 1) {
+                        link.kind = text(info.value());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(link)
+    }
+}
+
+fn link(attributes: Vec<LinkAttribute>) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes = attributes;
+    message
+}
+
+fn set_up(message: &mut LinkMessage) {
+    message.header.flags |= LinkFlags::Up;
+    message.header.change_mask |= LinkFlags::Up;
+}
+
+fn create(message: LinkMessage) -> Request<RouteNetlinkMessage> {
+    Request { message: RouteNetlinkMessage::NewLink(message), flags: NLM_F_CREATE | NLM_F_EXCL }
+}
+
+fn change(message: LinkMessage) -> Request<RouteNetlinkMessage> {
+    Request { message: RouteNetlinkMessage::SetLink(message), flags: 0 }
+}
+
+fn first(result: Result<(), (usize, io::Error)>) -> Step {
+    result.map_err(|(_, error)| error)
+}
+
+/// The interface of that name, if there is one.
+pub(crate) fn by_name(nl: &mut Netlink, name: &str) -> io::Result<Option<Link>> {
+    let ask = link(vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])]);
+    match nl.get(RouteNetlinkMessage::GetLink(ask)) {
+        Ok(link) => Ok(Some(link)),
+        Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// All veths that carry our mark, on whatever bridge.
+pub(crate) fn marked_veths(nl: &mut Netlink) -> io::Result<Vec<Link>> {
+    // The kernel drops what is of another kind, so a host full of other interfaces costs little.
+    let ask = link(vec![
+        LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]),
+        LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]),
+    ]);
+    let mut links: Vec<Link> = nl.dump(RouteNetlinkMessage::GetLink(ask))?;
+    links.retain(|link| link.kind == "veth" && link.group == VETH_GROUP);
+    Ok(links)
+}
+
+/// Makes the bridge, with its own fixed hardware address: left to itself, a bridge takes the lowest one
+/// of its ports and changes it whenever containers come and go.
+pub(crate) fn create_bridge(nl: &mut Netlink, name: &str, mac: MacAddr, alias: &str, mtu: Option<u32>) -> Step {
+    let mut message = link(vec![
+        LinkAttribute::IfName(name.to_owned()),
+        LinkAttribute::Address(mac.0.to_vec()),
+        LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]),
+    ]);
+    message.attributes.extend(mtu.map(LinkAttribute::Mtu));
+    let label = link(vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::IfAlias(alias.to_owned())]);
+    first(nl.acknowledged([create(message), change(label)]))
+}
+
+/// Sets what an existing bridge of ours should have, and brings it up.
+pub(crate) fn repair_bridge(nl: &mut Netlink, index: u32, mac: MacAddr, alias: &str) -> Step {
+    let mut message = link(vec![LinkAttribute::Address(mac.0.to_vec()), LinkAttribute::IfAlias(alias.to_owned())]);
+    message.header.index = index;
+    set_up(&mut message);
+    first(nl.acknowledged([change(message)]))
+}
+
+/// Makes the veth pair of an endpoint: one end up and on the bridge, the other already in the container's
+/// namespace with its name and hardware address.
+///
+/// The inner end cannot be brought up here: the kernel answers ENOTCONN, the pair being incomplete.
+pub(crate) fn create_veth(
+    nl: &mut Netlink,
+    endpoint: &Endpoint,
+    bridge: u32,
+    netns: BorrowedFd<'_>,
+    mtu: u32,
+    alias: &str,
+) -> Result<(), (usize, io::Error)> {
+    let peer = link(vec![
+        LinkAttribute::IfName(endpoint.ifname.clone()),
+        LinkAttribute::Address(endpoint.mac.0.to_vec()),
+        LinkAttribute::Mtu(mtu),
+        LinkAttribute::NetNsFd(netns.as_raw_fd()),
+    ]);
+    let mut host = link(vec![
+        LinkAttribute::IfName(endpoint.host_ifname.clone()),
+        LinkAttribute::Mtu(mtu),
+        LinkAttribute::Group(VETH_GROUP),
+        LinkAttribute::Controller(bridge),
+        LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer)))]),
+    ]);
+    set_up(&mut host);
+    let label = link(vec![LinkAttribute::IfName(endpoint.host_ifname.clone()), LinkAttribute::IfAlias(alias.to_owned())]);
+    nl.acknowledged([create(host), change(label)])
+}
+
+/// Puts an interface back on the bridge, e.g. after somebody deleted the bridge.
+pub(crate) fn enslave(nl: &mut Netlink, name: &str, bridge: u32) -> Step {
+    let mut message = link(vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::Controller(bridge)]);
+    set_up(&mut message);
+    first(nl.acknowledged([change(message)]))
+}
+
+/// Brings up the loopback interface, which is number 1 in every namespace.
+pub(crate) fn loopback_up(nl: &mut Netlink) -> Step {
+    let mut message = LinkMessage::default();
+    message.header.index = 1;
+    set_up(&mut message);
+    first(nl.acknowledged([change(message)]))
+}
+
+/// Deletes an interface. That it is not there is fine.
+pub(crate) fn delete(nl: &mut Netlink, name: &str) -> Step {
+    let message = link(vec![LinkAttribute::IfName(name.to_owned())]);
+    let request = Request { message: RouteNetlinkMessage::DelLink(message), flags: 0 };
+    match first(nl.acknowledged([request])) {
+        Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => Ok(()),
+        result => result,
+    }
+}
+
+fn address(index: u32, ip: Ipv4Addr, net: Ipv4Net) -> Request<RouteNetlinkMessage> {
+    let mut message = AddressMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.prefix_len = net.prefix();
+    message.header.index = index;
+    message.attributes = vec![
+        AddressAttribute::Local(IpAddr::V4(ip)),
+        AddressAttribute::Address(IpAddr::V4(ip)),
+        AddressAttribute::Broadcast(net.broadcast()),
+    ];
+    Request { message: RouteNetlinkMessage::NewAddress(message), flags: NLM_F_CREATE | NLM_F_REPLACE }
+}
+
+/// Gives an interface an address; that it has it already is fine.
+pub(crate) fn add_address(nl: &mut Netlink, index: u32, ip: Ipv4Addr, net: Ipv4Net) -> Step {
+    first(nl.acknowledged([address(index, ip, net)]))
+}
+
+/// Configures a container's interface from within its namespace: address, up, default route.
+pub(crate) fn configure(nl: &mut Netlink, endpoint: &Endpoint) -> io::Result<()> {
+    let Some(found) = by_name(nl, &endpoint.ifname)? else {
+        return Err(Errno::ENODEV.into());
+    };
+    let mut up = LinkMessage::default();
+    up.header.index = found.index;
+    set_up(&mut up);
+    let mut route = RouteMessage::default();
+    route.header.address_family = AddressFamily::Inet;
+    route.header.table = RouteHeader::RT_TABLE_MAIN;
+    route.header.protocol = RouteProtocol::Boot;
+    route.header.scope = RouteScope::Universe;
+    route.header.kind = RouteType::Unicast;
+    route.attributes = vec![RouteAttribute::Gateway(RouteAddress::Inet(endpoint.gateway)), RouteAttribute::Oif(found.index)];
+    let net = Ipv4Net::containing(endpoint.ip, endpoint.prefix_len);
+    first(nl.acknowledged([
+        address(found.index, endpoint.ip, net),
+        change(up),
+        Request { message: RouteNetlinkMessage::NewRoute(route), flags: NLM_F_CREATE | NLM_F_EXCL },
+    ]))
+}
+
+/// The IPv4 addresses of the host: the index of the interface, the address, its network.
+pub(crate) fn addresses(nl: &mut Netlink) -> io::Result<Vec<(u32, Ipv4Addr, Ipv4Net)>> {
+    let mut ask = AddressMessage::default();
+    ask.header.family = AddressFamily::Inet;
+    let answers: Vec<RouteNetlinkMessage> = nl.dump(RouteNetlinkMessage::GetAddress(ask))?;
+    let mut found = Vec::new();
+    for answer in answers {
+        let RouteNetlinkMessage::NewAddress(message) = answer else { continue };
+        // On a point-to-point link the two differ, and both ends are taken.
+        for attribute in &message.attributes {
+            if let AddressAttribute::Local(IpAddr::V4(ip)) | AddressAttribute::Address(IpAddr::V4(ip)) = attribute {
+                let net = Ipv4Net::containing(*ip, message.header.prefix_len);
+                found.push((message.header.index, *ip, net));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The destinations of all IPv4 routes of the host, in all tables, without those that are ways to everywhere:
+/// default routes, and the halves and quarters into which VPN clients cut them.
+pub(crate) fn routes(nl: &mut Netlink) -> io::Result<Vec<Ipv4Net>> {
+    let mut ask = RouteMessage::default();
+    ask.header.address_family = AddressFamily::Inet;
+    let answers: Vec<RouteNetlinkMessage> = nl.dump(RouteNetlinkMessage::GetRoute(ask))?;
+    let destination = |message: &RouteMessage| {
+        message.attributes.iter().find_map(|attribute| match attribute {
+            RouteAttribute::Destination(RouteAddress::Inet(ip)) => {
+                Some(Ipv4Net::containing(*ip, message.header.destination_prefix_length))
+            }
+            _ => None,
+        })
+    };
+    Ok(answers
+        .iter()
+        .filter_map(|answer| match answer {
+            RouteNetlinkMessage::NewRoute(message) => destination(message),
+            _ => None,
+        })
+        .filter(|net| net.prefix() > WIDEST)
+        .collect())
+}

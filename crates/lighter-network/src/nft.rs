@@ -1,0 +1,315 @@
+//! nf_tables over netlink: the words in which `firewall` writes its rules, and the reading back.
+//!
+//! The kernel's rules are little programs for registers. Each helper here is one instruction.
+
+use std::io;
+
+use netlink_packet_core::{DefaultNla, NLM_F_APPEND, NLM_F_CREATE};
+use netlink_packet_netfilter::nftables::{
+    Bitwise, ChainAttribute, ChainMessage, Cmp, DataAttribute, ExpressionAttribute, Expressions, GenAttribute, GenMessage, Hook,
+    HookNumber, Immediate, InetHookNumber, ListAttribute, Meta, MetaKey, NfTablesMessage, Operator, Payload, Register,
+    RuleAttribute, RuleMessage, TableAttribute, TableMessage, Verdict, VerdictAttribute,
+};
+use netlink_packet_netfilter::none::ControlMessage;
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
+use nix::errno::Errno;
+
+use crate::netlink::{Netlink, Request};
+
+/// One instruction of a rule.
+pub(crate) type Expression = ListAttribute<ExpressionAttribute>;
+
+/// Final words of a rule or the policy of a chain.
+pub(crate) const DROP: u32 = 0;
+pub(crate) const ACCEPT: u32 = 1;
+
+/// Keys of the `ct` instruction and bits of what it loads.
+const CT_KEY_STATE: u32 = 0;
+const CT_KEY_STATUS: u32 = 2;
+const CT_ESTABLISHED_OR_RELATED: u32 = 0b110;
+const CT_DESTINATION_CHANGED: u32 = 1 << 5;
+
+const NETWORK_HEADER: u32 = 1;
+const IPV4_SOURCE: u32 = 12;
+const NFPROTO_IPV4: u8 = 2;
+const IFNAMSIZ: usize = 16;
+const NFNL_SUBSYS_NFTABLES: u16 = 10;
+
+fn message(family: NetfilterProtoFamily, inner: NfTablesMessage) -> NetfilterMessage {
+    NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), inner)
+}
+
+fn inet(inner: NfTablesMessage, flags: u16) -> Request<NetfilterMessage> {
+    Request { message: message(NetfilterProtoFamily::Inet, inner), flags }
+}
+
+pub(crate) fn new_table(name: &str, comment: &str) -> Request<NetfilterMessage> {
+    let attributes = vec![TableAttribute::Name(name.to_owned()), TableAttribute::UserData(comment_to_userdata(comment))];
+    inet(NfTablesMessage::NewTable(TableMessage { attributes }), NLM_F_CREATE)
+}
+
+pub(crate) fn delete_table(name: &str) -> Request<NetfilterMessage> {
+    let attributes = vec![TableAttribute::Name(name.to_owned())];
+    inet(NfTablesMessage::DeleteTable(TableMessage { attributes }), 0)
+}
+
+/// A chain that the kernel calls at `hook`.
+pub(crate) fn base_chain(table: &str, name: &str, kind: &str, hook: InetHookNumber, priority: i32) -> Request<NetfilterMessage> {
+    let attributes = vec![
+        ChainAttribute::Table(table.to_owned()),
+        ChainAttribute::Name(name.to_owned()),
+        ChainAttribute::Hook(vec![Hook::Number(HookNumber::Inet(hook)), Hook::Priority(priority.cast_unsigned())]),
+        ChainAttribute::Policy(ACCEPT),
+        ChainAttribute::Type(kind.to_owned()),
+    ];
+    inet(NfTablesMessage::NewChain(ChainMessage { attributes }), NLM_F_CREATE)
+}
+
+pub(crate) fn rule(table: &str, chain: &str, expressions: Vec<Expression>) -> Request<NetfilterMessage> {
+    let attributes = vec![
+        RuleAttribute::Table(table.to_owned()),
+        RuleAttribute::Chain(chain.to_owned()),
+        RuleAttribute::Expressions(expressions),
+    ];
+    inet(NfTablesMessage::NewRule(RuleMessage { attributes }), NLM_F_CREATE | NLM_F_APPEND)
+}
+
+fn load(key: MetaKey) -> Expression {
+    Expressions::Meta(vec![Meta::Key(key), Meta::DestinationRegister(Register::Reg1)]).into()
+}
+
+fn compare(operator: Operator, bytes: Vec<u8>) -> Expression {
+    Expressions::Cmp(vec![Cmp::SourceRegister(Register::Reg1), Cmp::Op(operator), Cmp::Data(DataAttribute::Value(bytes))]).into()
+}
+
+fn masked(mask: [u8; 4]) -> Expression {
+    Expressions::Bitwise(vec![
+        Bitwise::SourceRegister(Register::Reg1),
+        Bitwise::DestinationRegister(Register::Reg1),
+        Bitwise::Length(4),
+        Bitwise::Mask(DataAttribute::Value(mask.to_vec())),
+        Bitwise::Xor(DataAttribute::Value(vec![0; 4])),
+    ])
+    .into()
+}
+
+fn other(name: &str, attributes: Vec<DefaultNla>) -> Expression {
+    Expressions::Other { expression_type: name.to_owned(), attributes }.into()
+}
+
+fn interface(key: MetaKey, operator: Operator, name: &str) -> [Expression; 2] {
+    let mut bytes = name.as_bytes().to_vec();
+    bytes.resize(IFNAMSIZ, 0);
+    [load(key), compare(operator, bytes)]
+}
+
+/// The packet came in by this interface.
+pub(crate) fn from(name: &str) -> [Expression; 2] {
+    interface(MetaKey::Iifname, Operator::Equal, name)
+}
+
+/// The packet leaves by this interface.
+pub(crate) fn to(name: &str) -> [Expression; 2] {
+    interface(MetaKey::Oifname, Operator::Equal, name)
+}
+
+/// The packet leaves by any other interface.
+pub(crate) fn not_to(name: &str) -> [Expression; 2] {
+    interface(MetaKey::Oifname, Operator::NotEqual, name)
+}
+
+/// The packet is IPv4 and its source is in the network.
+pub(crate) fn source_in(net: crate::addr::Ipv4Net) -> Vec<Expression> {
+    vec![
+        load(MetaKey::Nfproto),
+        compare(Operator::Equal, vec![NFPROTO_IPV4]),
+        Expressions::Payload(vec![
+            Payload::DestinationRegister(Register::Reg1),
+            Payload::Base(NETWORK_HEADER),
+            Payload::Offset(IPV4_SOURCE),
+            Payload::Len(4),
+        ])
+        .into(),
+        masked(net.netmask().octets()),
+        compare(Operator::Equal, net.network().octets().to_vec()),
+    ]
+}
+
+fn connection(key: u32, bits: u32) -> [Expression; 3] {
+    const CT_DREG: u16 = 1;
+    const CT_KEY: u16 = 2;
+    let attributes = vec![
+        DefaultNla::new(CT_KEY, key.to_be_bytes().to_vec()),
+        DefaultNla::new(CT_DREG, u32::from(Register::Reg1).to_be_bytes().to_vec()),
+    ];
+    [other("ct", attributes), masked(bits.to_ne_bytes()), compare(Operator::NotEqual, vec![0; 4])]
+}
+
+/// The packet belongs to a connection that was let through before.
+pub(crate) fn established() -> [Expression; 3] {
+    connection(CT_KEY_STATE, CT_ESTABLISHED_OR_RELATED)
+}
+
+/// The packet's destination was changed on its way: a published port.
+pub(crate) fn redirected() -> [Expression; 3] {
+    connection(CT_KEY_STATUS, CT_DESTINATION_CHANGED)
+}
+
+/// Take the address of the outgoing interface as source.
+pub(crate) fn masquerade() -> Expression {
+    other("masq", Vec::new())
+}
+
+/// End of the rule: accept or drop.
+pub(crate) fn verdict(code: u32) -> Expression {
+    Expressions::Immediate(vec![
+        Immediate::DestinationRegister(Register::Verdict),
+        Immediate::Data(DataAttribute::Verdict(vec![VerdictAttribute::Code(Verdict::Other(code))])),
+    ])
+    .into()
+}
+
+/// Hands all `requests` to the kernel, which takes all of them or none.
+pub(crate) fn apply(nl: &mut Netlink, requests: Vec<Request<NetfilterMessage>>) -> io::Result<()> {
+    let control = |message| {
+        let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, NFNL_SUBSYS_NFTABLES);
+        NetfilterMessage::new(header, message)
+    };
+    nl.transaction(control(ControlMessage::BatchBegin), requests, control(ControlMessage::BatchEnd)).map_err(|(_, error)| error)
+}
+
+/// Number of the current rule set: another one after every change that anybody makes.
+pub(crate) fn generation(nl: &mut Netlink) -> io::Result<u32> {
+    let ask = NfTablesMessage::GetGen(GenMessage { attributes: Vec::new() });
+    let answer: NetfilterMessage = nl.get(message(NetfilterProtoFamily::Unspec, ask))?;
+    let NetfilterMessageInner::NfTables(NfTablesMessage::NewGen(generation)) = answer.inner else {
+        return Err(Errno::EBADMSG.into());
+    };
+    let id = generation.attributes.iter().find_map(|attribute| match attribute {
+        GenAttribute::Id(id) => Some(*id),
+        _ => None,
+    });
+    id.ok_or_else(|| Errno::EBADMSG.into())
+}
+
+/// The comment of a table, `None` if there is no such table.
+pub(crate) fn table_comment(nl: &mut Netlink, name: &str) -> io::Result<Option<String>> {
+    let attributes = vec![TableAttribute::Name(name.to_owned())];
+    let ask = NfTablesMessage::GetTable(TableMessage { attributes });
+    let answer: NetfilterMessage = match nl.get(message(NetfilterProtoFamily::Inet, ask)) {
+        Ok(answer) => answer,
+        Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let NetfilterMessageInner::NfTables(NfTablesMessage::NewTable(table)) = answer.inner else {
+        return Err(Errno::EBADMSG.into());
+    };
+    let comment = table.attributes.iter().find_map(|attribute| match attribute {
+        TableAttribute::UserData(data) => userdata_to_comment(data),
+        _ => None,
+    });
+    Ok(Some(comment.unwrap_or_default()))
+}
+
+/// The rules of a table in order: chain and instructions.
+pub(crate) fn rules(nl: &mut Netlink, table: &str) -> io::Result<Vec<(String, Vec<Expression>)>> {
+    let attributes = vec![RuleAttribute::Table(table.to_owned())];
+    let ask = NfTablesMessage::GetRule(RuleMessage { attributes });
+    let answers: Vec<NetfilterMessage> = match nl.dump(message(NetfilterProtoFamily::Inet, ask)) {
+        Ok(answers) => answers,
+        Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut rules = Vec::new();
+    for answer in answers {
+        let NetfilterMessageInner::NfTables(NfTablesMessage::NewRule(rule)) = answer.inner else { continue };
+        let (mut chain, mut expressions, mut ours) = (String::new(), Vec::new(), false);
+        for attribute in rule.attributes {
+            match attribute {
+                RuleAttribute::Table(name) => ours = name == table,
+                RuleAttribute::Chain(name) => chain = name,
+                RuleAttribute::Expressions(list) => expressions = list,
+                _ => {}
+            }
+        }
+        if ours {
+            rules.push((chain, expressions));
+        }
+    }
+    Ok(rules)
+}
+
+/// A chain that the kernel calls for forwarded packets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ForwardChain {
+    pub(crate) family: &'static str,
+    pub(crate) table: String,
+    pub(crate) name: String,
+    pub(crate) drops: bool,
+}
+
+/// All chains at the forward hook that see IPv4 packets, whoever made them.
+pub(crate) fn forward_chains(nl: &mut Netlink) -> io::Result<Vec<ForwardChain>> {
+    let ask = NfTablesMessage::GetChain(ChainMessage { attributes: Vec::new() });
+    let answers: Vec<NetfilterMessage> = nl.dump(message(NetfilterProtoFamily::Unspec, ask))?;
+    let mut found = Vec::new();
+    for answer in answers {
+        let family = match answer.header.family {
+            NetfilterProtoFamily::IPv4 => "ip",
+            NetfilterProtoFamily::Inet => "inet",
+            _ => continue,
+        };
+        let NetfilterMessageInner::NfTables(NfTablesMessage::NewChain(chain)) = answer.inner else { continue };
+        let mut entry = ForwardChain { family, table: String::new(), name: String::new(), drops: false };
+        let mut forward = false;
+        for attribute in chain.attributes {
+            match attribute {
+                ChainAttribute::Table(name) => entry.table = name,
+                ChainAttribute::Name(name) => entry.name = name,
+                ChainAttribute::Policy(policy) => entry.drops = policy == DROP,
+                ChainAttribute::Hook(hooks) => {
+                    forward = hooks.contains(&Hook::Number(HookNumber::Inet(InetHookNumber::Forward)));
+                }
+                _ => {}
+            }
+        }
+        if forward {
+            found.push(entry);
+        }
+    }
+    Ok(found)
+}
+
+/// A comment in the form in which `nft list ruleset` shows it: type 0, length, text, zero.
+fn comment_to_userdata(comment: &str) -> Vec<u8> {
+    const MOST: usize = 200;
+    let end = (0..=comment.len().min(MOST)).rev().find(|&at| comment.is_char_boundary(at));
+    let text = &comment.as_bytes()[..end.unwrap_or(0)];
+    // At most 201, so it fits a byte.
+    let length = u8::try_from(text.len() + 1).unwrap_or(u8::MAX);
+    [&[0, length], text, &[0]].concat()
+}
+
+fn userdata_to_comment(data: &[u8]) -> Option<String> {
+    let [0, length, rest @ ..] = data else { return None };
+    let text = rest.get(..usize::from(*length).checked_sub(1)?)?;
+    String::from_utf8(text.to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_go_there_and_back() {
+        for text in ["", "lighter /var/lib/lighter/network"] {
+            assert_eq!(userdata_to_comment(&comment_to_userdata(text)).as_deref(), Some(text));
+        }
+        let long = "é".repeat(150);
+        let back = userdata_to_comment(&comment_to_userdata(&long)).unwrap();
+        assert_eq!(back, "é".repeat(100));
+        for odd in [&[][..], &[0], &[0, 9, 1], &[1, 1, 0], &[0, 0]] {
+            assert_eq!(userdata_to_comment(odd), None, "{odd:?}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What can be written. A `Vec<Change>` is a unit of work: all of it is stored, or nothing.
+
+use lighter_domain::event::Event;
+use lighter_domain::resource::{ContainerSummary, ImagePullRecord, ImageSummary, NetworkSummary, StackSummary, VolumeSummary};
+use lighter_domain::{Container, Health, ShimEvent};
+use std::sync::Arc;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// One change of a unit of work.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Inserts or updates a whole container: its `containers` row, summary columns included, and its `dockerShimMappings` row.
+    PutContainer(Arc<Container>),
+    /// Removes the container, its mapping and its place in stacks. Its log lines stay until they are pruned.
+    DeleteContainer(Uuid),
+    /// What a container's health checks found, and nothing else of it: it comes often.
+    PutHealth {
+        container: Uuid,
+        health: Health,
+    },
+    /// `id` is ignored; the store's is in [`Applied::event_ids`].
+    Event(Event),
+    /// The durable record of a request that changed something; its id is in [`Applied::shim_event_ids`].
+    ShimEvent(ShimEvent),
+    /// Appends lines and prunes to the newest [`crate::LOG_LINES_KEPT`] of that container.
+    Logs {
+        container: Uuid,
+        lines: Vec<(OffsetDateTime, String)>,
+    },
+    /// `lastAccessedAt` of the container's mapping.
+    TouchShimMapping {
+        container: Uuid,
+        at: OffsetDateTime,
+    },
+    Containers(RowChange<ContainerSummary>),
+    Images(RowChange<ImageSummary>),
+    /// A row of `imagePulls`. Before `Images`, whose new rows take their registry and date from it.
+    ImagePull(ImagePullRecord),
+    Volumes(RowChange<VolumeSummary>),
+    Networks(RowChange<NetworkSummary>),
+    Stacks(RowChange<StackSummary>),
+    /// Removes at most [`crate::writer::PRUNE_STEP`] rows beyond the newest `keep`; counted in [`Applied::rows_affected`].
+    Prune {
+        what: Growing,
+        keep: u64,
+    },
+}
+
+/// A change of one summary table. Ids must be set; the repositories see to that.
+#[derive(Debug, Clone)]
+pub enum RowChange<E> {
+    Insert(E),
+    Update(E),
+    Upsert(E),
+    Delete(Uuid),
+    ReplaceAll(Vec<E>),
+    SeedIfEmpty(Vec<E>),
+}
+
+/// A table that grows with use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growing {
+    Events,
+    ShimEvents,
+    /// Log lines of containers that are gone.
+    OrphanLogs,
+}
+
+/// What a unit of work came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Ids of the `Change::Event`s, in order.
+    pub event_ids: Vec<i64>,
+    /// Ids of the `Change::ShimEvent`s, in order.
+    pub shim_event_ids: Vec<i64>,
+    /// Rows written or removed by all changes together.
+    pub rows_affected: u64,
+}

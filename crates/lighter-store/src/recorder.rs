@@ -1,0 +1,165 @@
+//! The buffer between requests and the disk: a request pushes its event and goes on; the writer takes them many at a time.
+//!
+//! A push costs a short lock and no clock, and wakes the writer only for the first event of a batch and for the one that
+//! fills it. The buffer is bounded: who finds it full waits, unless the disk refuses writes; then waiting would stop the
+//! daemon, and the event is refused instead.
+
+use crate::{Result, StoreError};
+use lighter_domain::ShimEvent;
+use parking_lot::Mutex;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout_at};
+
+/// Events that may wait for the disk.
+pub(crate) const CAPACITY: usize = 64 * 1024;
+/// So many wake the writer at once.
+const BATCH: usize = 512;
+/// No event waits longer than this for its batch to fill.
+const MAX_DELAY: Duration = Duration::from_millis(250);
+/// After a failed write.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// A buffer that a burst made larger than this is not kept.
+const KEEP_ALLOCATED: usize = 4 * BATCH;
+
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    buffer: Mutex<Buffer>,
+    /// For the writer: an event is there, or a batch is full.
+    filled: Notify,
+    /// For those who found the buffer full.
+    room: Notify,
+    /// Changes when events were stored.
+    pub(crate) stored: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Buffer {
+    events: Vec<ShimEvent>,
+    /// When the writer must come, once it knows that there is something.
+    due: Option<Instant>,
+    failing: bool,
+    closed: bool,
+}
+
+/// Why an event was not taken.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    Closed(ShimEvent),
+    Full(ShimEvent),
+    /// Full, and the disk refuses writes.
+    Failing(ShimEvent),
+}
+
+impl Recorder {
+    /// Takes the event if there is room.
+    #[expect(clippy::result_large_err, reason = "the event goes back to who gave it")]
+    pub(crate) fn push(&self, event: ShimEvent) -> Result<(), Refused> {
+        let count = {
+            let mut buffer = self.buffer.lock();
+            if buffer.closed {
+                return Err(Refused::Closed(event));
+            }
+            if buffer.events.len() >= CAPACITY {
+                return Err(if buffer.failing { Refused::Failing(event) } else { Refused::Full(event) });
+            }
+            buffer.events.push(event);
+            buffer.events.len()
+        };
+        if count == 1 || count == BATCH {
+            self.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Takes the event, waiting for room if need be.
+    pub(crate) async fn push_wait(&self, mut event: ShimEvent) -> Result<()> {
+        loop {
+            let mut room = std::pin::pin!(self.room.notified());
+            match self.push(event) {
+                Ok(()) => return Ok(()),
+                Err(Refused::Full(back)) => event = back,
+                Err(Refused::Closed(_)) => return Err(StoreError::Closed),
+                Err(Refused::Failing(_)) => return Err(StoreError::Full { capacity: CAPACITY }),
+            }
+            // Enlisted before the second look, so that room made in between is not missed.
+            room.as_mut().enable();
+            match self.push(event) {
+                Ok(()) => return Ok(()),
+                Err(Refused::Full(back)) => event = back,
+                Err(Refused::Closed(_)) => return Err(StoreError::Closed),
+                Err(Refused::Failing(_)) => return Err(StoreError::Full { capacity: CAPACITY }),
+            }
+            room.await;
+        }
+    }
+
+    /// Writer: waits until a batch is full or the oldest event has waited long enough.
+    pub(crate) async fn due(&self) {
+        loop {
+            let filled = self.filled.notified();
+            let due = {
+                let mut buffer = self.buffer.lock();
+                if buffer.events.len() >= BATCH && !buffer.failing {
+                    return;
+                }
+                // The clock starts when the writer learns of the first event, at once after it was pushed.
+                if buffer.due.is_none() && !buffer.events.is_empty() {
+                    buffer.due = Some(Instant::now() + MAX_DELAY);
+                }
+                buffer.due
+            };
+            match due {
+                None => filled.await,
+                Some(at) => {
+                    if timeout_at(at, filled).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writer: moves all events into `into`, which is empty, and gives its allocation to the buffer.
+    pub(crate) fn take(&self, into: &mut Vec<ShimEvent>) {
+        debug_assert!(into.is_empty(), "events not yet written would be lost");
+        if into.capacity() > KEEP_ALLOCATED {
+            *into = Vec::new();
+        }
+        {
+            let mut buffer = self.buffer.lock();
+            std::mem::swap(&mut buffer.events, into);
+            buffer.due = None;
+        }
+        if into.len() >= CAPACITY {
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Writer: whether the last write went well. If not, nobody shall wait for room, and the next try comes later.
+    pub(crate) fn wrote(&self, ok: bool) {
+        let mut buffer = self.buffer.lock();
+        buffer.failing = !ok;
+        if ok {
+            drop(buffer);
+            self.told();
+        } else {
+            buffer.due = Some(Instant::now() + RETRY_DELAY);
+            drop(buffer);
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Writer: events are committed, those of sets of changes too.
+    pub(crate) fn told(&self) {
+        if self.stored.receiver_count() > 0 {
+            self.stored.send_replace(());
+        }
+    }
+
+    /// Writer: no more events are taken.
+    pub(crate) fn close(&self) {
+        self.buffer.lock().closed = true;
+        self.room.notify_waiters();
+    }
+}

@@ -1,0 +1,131 @@
+//! Transactions and the execution of each [`Change`]. Called by the writer task only.
+
+use super::{PRUNE_STEP, Set};
+use crate::repository::{logs, rows};
+use crate::{Applied, Change, Growing, Result, StoreError, container, event, image_pull, shim_event};
+use sqlx::sqlite::SqliteConnection;
+
+/// All sets in one transaction, each in a savepoint. An error here means that nothing of any set was stored.
+pub(super) async fn group(connection: &mut SqliteConnection, sets: &mut [Set]) -> Result<Vec<Result<Applied>>> {
+    begin(connection).await?;
+    let mut results = Vec::with_capacity(sets.len());
+    for set in sets {
+        match savepoint(connection, &mut set.changes).await {
+            Ok(result) => results.push(result),
+            Err(error) => {
+                rollback(connection).await;
+                return Err(error);
+            }
+        }
+    }
+    commit(connection).await?;
+    Ok(results)
+}
+
+/// One set in a transaction of its own.
+pub(super) async fn alone(connection: &mut SqliteConnection, changes: &mut [Change]) -> Result<Applied> {
+    begin(connection).await?;
+    match all(connection, changes).await {
+        Ok(applied) => commit(connection).await.map(|()| applied),
+        Err(error) => {
+            rollback(connection).await;
+            Err(error)
+        }
+    }
+}
+
+/// The inner result is the set's; the outer one fails when the transaction is beyond use.
+async fn savepoint(connection: &mut SqliteConnection, changes: &mut [Change]) -> Result<Result<Applied>> {
+    statement(connection, "SAVEPOINT one").await?;
+    let result = all(connection, changes).await;
+    if result.is_err() {
+        // A full disk may have ended the whole transaction; then this fails, too.
+        statement(connection, "ROLLBACK TO one").await?;
+    }
+    statement(connection, "RELEASE one").await?;
+    Ok(result)
+}
+
+pub(super) async fn begin(connection: &mut SqliteConnection) -> Result<()> {
+    statement(connection, "BEGIN IMMEDIATE").await
+}
+
+/// Rolls back if the commit fails, so that the connection is fit for the next transaction.
+pub(super) async fn commit(connection: &mut SqliteConnection) -> Result<()> {
+    let result = statement(connection, "COMMIT").await;
+    if result.is_err() {
+        rollback(connection).await;
+    }
+    result
+}
+
+/// SQLite itself ends a transaction upon some errors (a full disk): that there is none left is no failure.
+pub(super) async fn rollback(connection: &mut SqliteConnection) {
+    if let Err(error) = statement(connection, "ROLLBACK").await {
+        tracing::debug!(error = &error as &dyn std::error::Error, "nothing to roll back");
+    }
+}
+
+async fn statement(connection: &mut SqliteConnection, sql: &'static str) -> Result<()> {
+    sqlx::query(sql).execute(connection).await.map(drop).map_err(StoreError::sql(sql))
+}
+
+async fn all(connection: &mut SqliteConnection, changes: &mut [Change]) -> Result<Applied> {
+    let mut applied = Applied::default();
+    for change in changes {
+        one(connection, change, &mut applied).await?;
+    }
+    Ok(applied)
+}
+
+async fn one(connection: &mut SqliteConnection, change: &mut Change, applied: &mut Applied) -> Result<()> {
+    applied.rows_affected += match change {
+        Change::PutContainer(container) => container::put(connection, container).await?,
+        Change::DeleteContainer(uuid) => container::delete(connection, *uuid).await?,
+        Change::PutHealth { container, health } => container::put_health(connection, *container, health).await?,
+        Change::TouchShimMapping { container, at } => container::touch(connection, *container, *at).await?,
+        Change::Event(event) => {
+            applied.event_ids.push(event::insert(connection, event).await?);
+            1
+        }
+        Change::ShimEvent(event) => {
+            applied.shim_event_ids.push(shim_event::insert(connection, std::slice::from_ref(event)).await?);
+            1
+        }
+        Change::Logs { container, lines } => logs::append(connection, *container, lines).await?,
+        Change::Containers(change) => rows::change(connection, change).await?,
+        Change::Images(change) => rows::change(connection, change).await?,
+        Change::ImagePull(pull) => image_pull::insert(connection, pull).await?,
+        Change::Volumes(change) => rows::change(connection, change).await?,
+        Change::Networks(change) => rows::change(connection, change).await?,
+        Change::Stacks(change) => rows::change(connection, change).await?,
+        Change::Prune { what, keep } => prune(connection, *what, *keep).await?,
+    };
+    Ok(())
+}
+
+/// Ids grow with time and have gaps only where rows were pruned, so the newest `keep` are those within `keep` of the last.
+async fn prune(connection: &mut SqliteConnection, what: Growing, keep: u64) -> Result<u64> {
+    let sql = match what {
+        Growing::Events => {
+            "DELETE FROM events WHERE id IN (SELECT id FROM events \
+             WHERE id <= (SELECT max(id) FROM events) - ? ORDER BY id LIMIT ?)"
+        }
+        Growing::ShimEvents => {
+            "DELETE FROM shimEvents WHERE id IN (SELECT id FROM shimEvents \
+             WHERE id <= (SELECT max(id) FROM shimEvents) - ? ORDER BY id LIMIT ?)"
+        }
+        Growing::OrphanLogs => {
+            "DELETE FROM containerLogs WHERE id IN (SELECT l.id FROM containerLogs l \
+             WHERE l.id <= (SELECT max(id) FROM containerLogs) - ? \
+             AND NOT EXISTS (SELECT 1 FROM containers c WHERE c.id = l.containerId) ORDER BY l.id LIMIT ?)"
+        }
+    };
+    let done = sqlx::query(sql)
+        .bind(i64::try_from(keep).unwrap_or(i64::MAX))
+        .bind(PRUNE_STEP)
+        .execute(connection)
+        .await
+        .map_err(StoreError::sql("pruning"))?;
+    Ok(done.rows_affected())
+}

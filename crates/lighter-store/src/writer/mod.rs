@@ -1,0 +1,211 @@
+//! The one task that writes. It owns the writing connection; everybody else sends it [`Command`]s.
+//!
+//! Sets of changes that are queued at the same time share one transaction, each in a savepoint. Recorded events have
+//! transactions of their own, a chunk at a time, so that a set of changes never waits for more than one chunk.
+
+mod execute;
+
+use crate::recorder::Recorder;
+use crate::{Applied, Change, Result, StoreError, shim_event};
+use lighter_domain::ShimEvent;
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// Sets of changes that may wait; who finds the queue full waits before it.
+pub(crate) const QUEUE: usize = 256;
+/// Sets of one transaction.
+const GROUP: usize = 128;
+/// Recorded events of one transaction: a millisecond or so.
+const CHUNK: usize = 512;
+/// Rows that one `Change::Prune` removes at most.
+pub const PRUNE_STEP: u32 = 500;
+
+/// What the task is asked for.
+pub(crate) enum Command {
+    Apply(Set),
+    /// Answered when all events recorded before it are stored.
+    Flush(oneshot::Sender<Result<()>>),
+    /// The last command.
+    Close(oneshot::Sender<Result<()>>),
+}
+
+/// A unit of work and who waits for it. If nobody does any more, it is applied all the same.
+pub(crate) struct Set {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) reply: oneshot::Sender<Result<Applied>>,
+}
+
+pub(crate) struct Writer {
+    connection: SqliteConnection,
+    commands: mpsc::Receiver<Command>,
+    recorder: Arc<Recorder>,
+    /// Taken from the recorder, not yet stored; the first `stored` are.
+    pending: Vec<ShimEvent>,
+    stored: usize,
+}
+
+impl Writer {
+    pub(crate) fn new(connection: SqliteConnection, commands: mpsc::Receiver<Command>, recorder: Arc<Recorder>) -> Self {
+        Self { connection, commands, recorder, pending: Vec::new(), stored: 0 }
+    }
+
+    /// Until [`Command::Close`], or until every handle is gone.
+    pub(crate) async fn run(mut self) {
+        let mut closing = None;
+        while closing.is_none() {
+            tokio::select! {
+                biased;
+                command = self.commands.recv() => match command {
+                    Some(command) => closing = self.serve(command).await,
+                    None => break,
+                },
+                () = self.recorder.due() => closing = self.store_recorded().await,
+            }
+        }
+        let mut result = self.shut_down().await;
+        let closed = self.connection.close().await.map_err(StoreError::sql("closing the database"));
+        if result.is_ok() {
+            result = closed;
+        }
+        match (closing, result) {
+            (Some(reply), result) => drop(reply.send(result)),
+            (None, Ok(())) => {}
+            (None, Err(error)) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the store could not be closed cleanly");
+            }
+        }
+    }
+
+    /// Serves `first` and what else is queued. Returns whom to tell when the store is closed.
+    async fn serve(&mut self, first: Command) -> Option<oneshot::Sender<Result<()>>> {
+        let mut sets = Vec::new();
+        let mut flushes = Vec::new();
+        let mut closing = None;
+        let mut next = Some(first);
+        while let Some(command) = next {
+            match command {
+                Command::Apply(set) => sets.push(set),
+                Command::Flush(reply) => flushes.push(reply),
+                Command::Close(reply) => closing = Some(reply),
+            }
+            let enough = closing.is_some() || sets.len() >= GROUP;
+            next = if enough { None } else { self.commands.try_recv().ok() };
+        }
+        self.apply(sets).await;
+        for reply in flushes {
+            // The error cannot be cloned: each who waits gets that of his own attempt.
+            let result = self.store_all_recorded().await;
+            let _ = reply.send(result);
+        }
+        closing
+    }
+
+    async fn apply(&mut self, mut sets: Vec<Set>) {
+        if sets.len() > 1 {
+            match execute::group(&mut self.connection, &mut sets).await {
+                Ok(results) => {
+                    for (set, result) in sets.into_iter().zip(results) {
+                        self.answer(set, result);
+                    }
+                    return;
+                }
+                // Nothing of the group was stored. One by one, each finds its own fate and its own error.
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    sets = sets.len(),
+                    "a group commit failed; its sets are applied one by one"
+                ),
+            }
+        }
+        for mut set in sets {
+            let result = execute::alone(&mut self.connection, &mut set.changes).await;
+            self.answer(set, result);
+        }
+    }
+
+    fn answer(&self, set: Set, result: Result<Applied>) {
+        if result.as_ref().is_ok_and(|applied| !applied.shim_event_ids.is_empty()) {
+            self.recorder.told();
+        }
+        // Nobody may be waiting any more.
+        let _ = set.reply.send(result);
+    }
+
+    /// Stores what is recorded by now, and serves commands between chunks.
+    async fn store_recorded(&mut self) -> Option<oneshot::Sender<Result<()>>> {
+        self.take_recorded();
+        while self.stored < self.pending.len() {
+            if let Err(error) = self.store_chunk().await {
+                tracing::error!(error = &error as &dyn std::error::Error, "recorded events could not be stored; kept for later");
+                return None;
+            }
+            if let Ok(command) = self.commands.try_recv() {
+                let closing = self.serve(command).await;
+                if closing.is_some() {
+                    return closing;
+                }
+            }
+        }
+        None
+    }
+
+    async fn store_all_recorded(&mut self) -> Result<()> {
+        // First what was taken earlier, then what is in the buffer now.
+        for _ in 0..2 {
+            self.take_recorded();
+            while self.stored < self.pending.len() {
+                self.store_chunk().await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_recorded(&mut self) {
+        if self.stored == self.pending.len() {
+            self.pending.clear();
+            self.stored = 0;
+            self.recorder.take(&mut self.pending);
+        }
+    }
+
+    /// Stores up to [`CHUNK`] pending events in one transaction.
+    async fn store_chunk(&mut self) -> Result<()> {
+        let rest = &self.pending[self.stored..];
+        let chunk = &rest[..rest.len().min(CHUNK)];
+        let result = record(&mut self.connection, chunk).await;
+        self.recorder.wrote(result.is_ok());
+        result?;
+        self.stored += chunk.len();
+        Ok(())
+    }
+
+    /// Serves what is still queued, stores what is recorded, and empties the write-ahead log into the file.
+    async fn shut_down(&mut self) -> Result<()> {
+        self.commands.close();
+        while let Some(command) = self.commands.recv().await {
+            if let Some(second) = self.serve(command).await {
+                let _ = second.send(Ok(()));
+            }
+        }
+        self.recorder.close();
+        let recorded = self.store_all_recorded().await;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&mut self.connection)
+            .await
+            .map_err(StoreError::sql("emptying the write-ahead log"))?;
+        recorded
+    }
+}
+
+async fn record(connection: &mut SqliteConnection, events: &[ShimEvent]) -> Result<()> {
+    execute::begin(connection).await?;
+    match shim_event::insert(connection, events).await {
+        Ok(_) => execute::commit(connection).await,
+        Err(error) => {
+            execute::rollback(connection).await;
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `lighter-supervisor <launch file>`: makes one container, holds its streams, writes its log, reaps it and keeps its exit
+//! status, whatever becomes of the daemon. The daemon starts one for each container; see `lighter-supervisor-proto` for the
+//! files and descriptors between the two.
+//!
+//! One thread and no runtime: the runtime library must be called from a single thread, and a thousand of these must be cheap.
+
+mod cgroup;
+mod client;
+mod clock;
+mod error;
+mod helper;
+mod journal;
+mod log;
+mod lookup;
+mod outbox;
+mod poll;
+mod process;
+mod program;
+mod rootfs;
+mod server;
+mod shared;
+mod spec;
+mod sys;
+
+use cgroup::Groups;
+use error::SetupError;
+use helper::{Namespaces, Site};
+use lighter_supervisor_proto::{IPCNS_FD, LISTENER_FD, Launch, NETNS_FD, PIDNS_FD, READY_FD, Ready, files};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use rustix::fs::{Mode, OFlags};
+use server::Server;
+use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+fn main() -> ExitCode {
+    let (listener, ready) = (sys::adopt(LISTENER_FD), sys::adopt(READY_FD));
+    let (Some(listener), Some(ready)) = (listener, ready) else { return ExitCode::from(2) };
+    let Some(path) = std::env::args_os().nth(1) else { return ExitCode::from(2) };
+    match ready
+        .try_clone()
+        .map_err(SetupError::io("copy a descriptor"))
+        .and_then(|copy| prepare(Path::new(&path), listener, copy))
+    {
+        Ok(server) => {
+            drop(ready);
+            server.run();
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let failure = error.failure();
+            journal::note(&failure.message);
+            if let Ok(mut line) = serde_json::to_vec(&Ready::Failed(failure)) {
+                // For a daemon that comes later; the launch file lies in the run directory.
+                let _ = std::fs::write(Path::new(&path).with_file_name(files::READY), &line);
+                line.push(b'\n');
+                let _ = std::fs::File::from(ready).write_all(&line);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything before the event loop.
+fn prepare(launch_file: &Path, listener: OwnedFd, ready: OwnedFd) -> Result<Server, SetupError> {
+    let text = std::fs::read(launch_file).map_err(SetupError::io(format!("read {}", launch_file.display())))?;
+    let launch: Launch =
+        serde_json::from_slice(&text).map_err(|source| SetupError::Json { what: "read the launch file", source })?;
+    journal::open(launch.run_dir.join(files::LOG));
+    detach()?;
+    let shm = shared::take_shm(&launch)?;
+    // The run directory is where sockets are made: its path may be longer than a socket's name can be.
+    std::env::set_current_dir(&launch.run_dir).map_err(SetupError::io("enter the run directory"))?;
+    let signals = server::block_signals().map_err(SetupError::io("take signals"))?;
+    let groups = Groups::open(&launch.cgroups)?;
+    let namespaces = Namespaces {
+        net: adopt_namespace(launch.netns, NETNS_FD)?,
+        ipc: adopt_namespace(launch.joins_ipc, IPCNS_FD)?,
+        pid: adopt_namespace(launch.joins_pid, PIDNS_FD)?,
+    };
+    let seccomp = launch.seccomp.as_ref().map(|path| std::fs::read(path).map(Rc::from)).transpose();
+    let seccomp = seccomp.map_err(SetupError::io("read the seccomp program"))?;
+    rootfs::enter_namespace()?;
+    let binds = shared::take_binds(&launch)?;
+    rootfs::let_nothing_out()?;
+    let scratch = launch.run_dir.join("cgroup");
+    let rootfs = launch.run_dir.join(files::ROOTFS);
+    for dir in [&scratch, &rootfs] {
+        std::fs::create_dir_all(dir).map_err(SetupError::io("make the run directory's content"))?;
+    }
+    let cgroup_view = cgroup::view(&launch.cgroups, &scratch)?;
+    let cgroup_path = cgroup::hide_hierarchies(&scratch)?;
+    rootfs::mount(&launch.rootfs, &rootfs)?;
+    launch.pins.iter().try_for_each(rootfs::pin)?;
+    shared::place_binds(&binds)?;
+    shared::place_shm(&launch, shm)?;
+    let site = Site { open_files: raise_open_files(), launch, groups, seccomp, namespaces, cgroup_view, cgroup_path };
+    Server::new(site, listener, ready, signals)
+}
+
+fn adopt_namespace(there: bool, number: i32) -> Result<Option<OwnedFd>, SetupError> {
+    if !there {
+        return Ok(None);
+    }
+    sys::adopt(number).ok_or(SetupError::Spec("namespace")).map(Some)
+}
+
+/// Lets go of the daemon: its session, its streams, its fate.
+fn detach() -> Result<(), SetupError> {
+    // Fails for a session's leader, which is then already what we want.
+    let _ = nix::unistd::setsid();
+    rustix::process::umask(Mode::from_bits_truncate(0o022));
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+    let null = null.map_err(SetupError::io("open /dev/null"))?;
+    for number in 0..3 {
+        sys::dup_to(null.as_raw_fd(), number).map_err(SetupError::io("detach the standard streams"))?;
+    }
+    // The supervisor is the last that should be killed for want of memory; helpers reset it.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-999");
+    prctl::set_dumpable(false).map_err(SetupError::io("become undumpable"))?;
+    prctl::set_child_subreaper(true).map_err(SetupError::io("become the reaper"))
+}
+
+/// Many execs want many descriptors. What was before goes to the container.
+fn raise_open_files() -> (u64, u64) {
+    let limits = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, limits.1, limits.1);
+    limits
+}

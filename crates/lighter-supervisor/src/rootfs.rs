@@ -1,0 +1,98 @@
+//! Our own mount namespace, and the container's overlay in it. Nothing is left to unmount, whatever dies: the mounts go with
+//! the last process of the namespace. Called once, at start-up.
+
+use crate::error::SetupError;
+use lighter_supervisor_proto::{Pin, Rootfs};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+};
+use std::ffi::CString;
+use std::io;
+use std::path::Path;
+
+/// Leaves the host's mount namespace.
+pub fn enter_namespace() -> Result<(), SetupError> {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).map_err(SetupError::io("unshare the mount namespace"))
+}
+
+/// What the host mounts or unmounts from now on still arrives (slave), nothing goes back.
+pub fn let_nothing_out() -> Result<(), SetupError> {
+    rustix::mount::mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+        .map_err(SetupError::io("make the mounts slaves"))
+}
+
+/// Mounts the overlay on `target`.
+pub fn mount(rootfs: &Rootfs, target: &Path) -> Result<(), SetupError> {
+    let what = || SetupError::io::<io::Error>(format!("mount the overlay on {}", target.display()));
+    if rootfs.lower.is_empty() {
+        return rustix::mount::mount_bind(&rootfs.upper, target).map_err(SetupError::io("bind the container's layer"));
+    }
+    match mount_by_descriptor(rootfs, target) {
+        // A kernel before 6.5 knows no `lowerdir+`.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
+            mount_by_string(rootfs, target).map_err(what())
+        }
+        done => done.map_err(what()),
+    }
+}
+
+/// Binds a part of a volume to its place in the run directory.
+pub fn pin(pin: &Pin) -> Result<(), SetupError> {
+    let what = || SetupError::io::<io::Error>(format!("cannot access path {}", pin.root.join(&pin.path).display()));
+    pin_by_descriptor(pin).map_err(what())
+}
+
+fn pin_by_descriptor(pin: &Pin) -> io::Result<()> {
+    let root = rustix::fs::open(&pin.root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let mut tries = 0;
+    let found = loop {
+        match openat2(&root, &pin.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), within) {
+            // Something is being renamed, anywhere on the machine.
+            Err(Errno::AGAIN | Errno::INTR) if tries < 128 => tries += 1,
+            opened => break opened?,
+        }
+    };
+    if FileType::from_raw_mode(fstat(&found)?.st_mode) == FileType::Directory {
+        std::fs::create_dir_all(&pin.at)?;
+    } else {
+        pin.at.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        std::fs::write(&pin.at, "")?;
+    }
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH
+        | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(&found, c"", flags)?;
+    Ok(move_mount(&tree, c"", rustix::fs::CWD, &pin.at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+}
+
+fn mount_by_descriptor(rootfs: &Rootfs, target: &Path) -> io::Result<()> {
+    let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for lower in &rootfs.lower {
+        fsconfig_set_string(&fs, "lowerdir+", lower)?;
+    }
+    fsconfig_set_string(&fs, "upperdir", &rootfs.upper)?;
+    fsconfig_set_string(&fs, "workdir", &rootfs.work)?;
+    // Layers are shared by many containers; an inode index in one would refuse the next mount.
+    let _ = fsconfig_set_string(&fs, "index", "off");
+    let _ = fsconfig_set_string(&fs, "metacopy", "off");
+    // `diff` and `commit` read the upper layer: a directory that was renamed must be all there.
+    let _ = fsconfig_set_string(&fs, "redirect_dir", "off");
+    fsconfig_create(&fs)?;
+    let mount = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    Ok(move_mount(&mount, c"", rustix::fs::CWD, target, flags)?)
+}
+
+fn mount_by_string(rootfs: &Rootfs, target: &Path) -> io::Result<()> {
+    let escaped = |path: &Path| path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:").replace(',', "\\,");
+    let lower: Vec<_> = rootfs.lower.iter().map(|path| escaped(path)).collect();
+    let (upper, work) = (escaped(&rootfs.upper), escaped(&rootfs.work));
+    let options = format!("lowerdir={},upperdir={upper},workdir={work},index=off", lower.join(":"));
+    let options = CString::new(options)?;
+    Ok(rustix::mount::mount("overlay", target, "overlay", MountFlags::empty(), options.as_c_str())?)
+}

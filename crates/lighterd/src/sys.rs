@@ -1,0 +1,57 @@
+//! The few things that need `unsafe`: descriptors that systemd handed over, the environment, and glibc's allocator.
+//!
+//! Called by `main` before there is a second thread.
+#![expect(unsafe_code, reason = "taking over descriptors, changing the environment and mallopt have no safe form")]
+
+use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
+
+/// The first descriptor that systemd passes (`SD_LISTEN_FDS_START`).
+const FIRST: RawFd = 3;
+/// More than anyone configures; a bound on a number that comes from outside.
+const MOST: u32 = 64;
+
+/// What systemd told this process through its environment, taken out of it so that no child sees it.
+#[derive(Debug)]
+pub struct FromSystemd {
+    pub sockets: Vec<OwnedFd>,
+    /// Where to tell that the daemon is ready (`NOTIFY_SOCKET`).
+    pub notify: Option<std::ffi::OsString>,
+}
+
+/// Takes the passed sockets and the notification address.
+///
+/// # Safety
+/// To be called once, while the process has one thread and has opened no descriptors that it still uses.
+pub unsafe fn take_from_systemd() -> FromSystemd {
+    let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u32>().ok());
+    let ours = number("LISTEN_PID") == Some(std::process::id());
+    let count = number("LISTEN_FDS").filter(|_| ours).unwrap_or(0).min(MOST);
+    let notify = std::env::var_os("NOTIFY_SOCKET");
+    for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET"] {
+        // SAFETY: the caller promises that there is no other thread that could read the environment.
+        unsafe { std::env::remove_var(name) };
+    }
+    let sockets = (FIRST..).take(count as usize).filter(|fd| is_open(*fd));
+    // SAFETY: these descriptors are open, and by systemd's protocol (LISTEN_PID is us) they belong to this process and to
+    // nobody else in it; the caller promises that this is done once, before anything else opened descriptors.
+    let sockets = sockets.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect();
+    FromSystemd { sockets, notify }
+}
+
+fn is_open(fd: RawFd) -> bool {
+    // SAFETY: F_GETFD takes no pointers; on a number that is not open it fails with EBADF.
+    unsafe { nix::libc::fcntl(fd, nix::libc::F_GETFD) >= 0 }
+}
+
+/// Keeps glibc from giving each thread an arena of its own and from keeping much freed memory: an idle daemon is small.
+pub fn tune_allocator() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        use nix::libc::{M_ARENA_MAX, M_TRIM_THRESHOLD, mallopt};
+        // SAFETY: mallopt takes two numbers and changes the allocator's own settings, under its own lock.
+        unsafe {
+            mallopt(M_ARENA_MAX, 2);
+            mallopt(M_TRIM_THRESHOLD, 256 * 1024);
+        }
+    }
+}

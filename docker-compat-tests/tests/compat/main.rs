@@ -1,0 +1,46 @@
+//! The compatibility tests, one module per family. One program, so that all
+//! share one daemon.
+
+mod archives;
+mod attach;
+mod attacks;
+mod bad_input;
+mod bollard_client;
+mod cp;
+mod cp_attacks;
+mod diff_commit;
+mod events;
+mod exec;
+mod exit_codes;
+mod faults;
+mod fields;
+mod health;
+mod image_gc;
+mod images;
+mod inspect;
+mod leaks;
+mod lifecycle;
+mod lighter;
+mod log_drivers;
+mod logs;
+mod platforms;
+mod ps;
+mod pull;
+mod push;
+mod recording;
+mod registry_settings;
+mod run_env;
+mod run_limits;
+mod run_mounts;
+mod run_network;
+mod run_security;
+mod run_sharing;
+mod script_clients;
+mod stats;
+mod system;
+mod top;
+mod unsupported;
+mod update;
+mod volumes;
+mod websocket;
+mod wire;

@@ -1,0 +1,131 @@
+# shellcheck shell=sh
+# Helpers shared by the scripts of this directory; sourced, never run.
+# Everything these scripts fetch or make lives under <repository>/target, so
+# that a clone stays clean and `cargo clean` takes it all away.
+
+set -eu
+
+ROOT=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
+CLIENTS=$TARGET/clients
+PEERS=$TARGET/peers
+IMAGES=$TARGET/images
+DEBS=$TARGET/debs
+export ROOT TARGET CLIENTS PEERS IMAGES DEBS
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+need_debian() {
+    have apt-get && have dpkg-deb || die "needs apt-get and dpkg-deb (Debian or Ubuntu)"
+}
+
+# as_root CMD...: run it as root, through sudo when we are not.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif have sudo; then sudo "$@"
+    else die "needs root for: $*"; fi
+}
+
+# apt_install PACKAGE...: install what is missing, starting no service.
+apt_install() {
+    missing=
+    for p in "$@"; do
+        dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null | grep -q '^installed$' || missing="$missing $p"
+    done
+    [ -n "$missing" ] || return 0
+    say "installing$missing"
+    guard=
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        # 101 = "action forbidden by policy": maintainer scripts start nothing.
+        guard=$(mktemp)
+        printf '#!/bin/sh\nexit 101\n' >"$guard"
+        as_root install -m 0755 "$guard" /usr/sbin/policy-rc.d
+    fi
+    rc=0
+    as_root apt-get -qq -o DPkg::Lock::Timeout=300 update || say "apt-get update failed; trying with the lists there are"
+    # shellcheck disable=SC2086
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 \
+        install --no-install-recommends $missing >/dev/null || rc=$?
+    if [ -n "$guard" ]; then as_root rm -f /usr/sbin/policy-rc.d "$guard"; fi
+    [ "$rc" = 0 ] || die "apt-get could not install:$missing"
+}
+
+# sid_apt CMD...: apt-get with its own sources, state and cache, which know
+# only Debian sid. The machine's own apt configuration is neither read for
+# sources nor written, so nothing of sid can reach an installed package.
+# A mirror that lags by weeks will do: the lists' signatures are checked, their
+# age is not.
+SID_APT=$CLIENTS/apt
+sid_apt_setup() {
+    need_debian
+    keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    [ -r "$keyring" ] || die "no $keyring: install the package debian-archive-keyring"
+    mkdir -p "$SID_APT/etc/preferences.d" "$SID_APT/state/lists/partial" "$SID_APT/cache/archives/partial" "$SID_APT/empty"
+    : >"$SID_APT/state/status"
+    mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+    printf 'deb [signed-by=%s] %s sid main\n' "$keyring" "$mirror" >"$SID_APT/etc/sources.list"
+}
+sid_apt() {
+    apt-get -qq \
+        -o Dir::Etc::SourceList="$SID_APT/etc/sources.list" \
+        -o Dir::Etc::SourceParts="$SID_APT/empty" \
+        -o Dir::Etc::Preferences="$SID_APT/empty/none" \
+        -o Dir::Etc::PreferencesParts="$SID_APT/etc/preferences.d" \
+        -o Dir::State="$SID_APT/state" \
+        -o Dir::State::Lists="$SID_APT/state/lists" \
+        -o Dir::State::status="$SID_APT/state/status" \
+        -o Dir::Cache="$SID_APT/cache" \
+        -o Acquire::Languages=none \
+        -o Acquire::Check-Valid-Until=false \
+        -o APT::Sandbox::User= \
+        -o Acquire::Retries=3 \
+        "$@"
+}
+
+# sid_fetch DEST PACKAGE...: download the packages of sid and unpack them into
+# DEST, replacing nothing else there.
+sid_fetch() {
+    dest=$1; shift
+    sid_apt_setup
+    say "fetching from Debian sid: $*"
+    sid_apt update || die "cannot read Debian sid's package lists (is the network or the mirror down?)"
+    mkdir -p "$dest" "$DEBS/sid"
+    for p in "$@"; do
+        rm -f "$DEBS/sid/${p}"_*.deb
+        (cd "$DEBS/sid" && sid_apt download "$p") || die "cannot download the package $p of Debian sid"
+        dpkg-deb -x "$DEBS/sid/${p}"_*.deb "$dest" || die "cannot unpack the package $p"
+    done
+}
+
+# stable_fetch DEST PACKAGE...: the same from the sources this machine has.
+stable_fetch() {
+    dest=$1; shift
+    need_debian
+    mkdir -p "$dest" "$DEBS/stable"
+    for p in "$@"; do
+        rm -f "$DEBS/stable/${p}"_*.deb
+        (cd "$DEBS/stable" && apt-get -qq -o APT::Sandbox::User= download "$p") || {
+            as_root apt-get -qq update
+            (cd "$DEBS/stable" && apt-get -qq -o APT::Sandbox::User= download "$p")
+        } || die "cannot download the package $p"
+        dpkg-deb -x "$DEBS/stable/${p}"_*.deb "$dest" || die "cannot unpack the package $p"
+    done
+}
+
+# cargo_cmd: finds cargo; under sudo that is the calling user's, and it runs as
+# that user, so that neither their target directory nor ~/.cargo becomes root's.
+# Afterwards: run_cargo CMD...
+cargo_cmd() {
+    if [ "$(id -u)" = 0 ] && [ -n "${SUDO_USER:-}" ] && [ "$SUDO_USER" != root ]; then
+        user_home=$(getent passwd "$SUDO_USER" | cut -d: -f6)
+        run_cargo() { sudo -H -u "$SUDO_USER" env PATH="$user_home/.cargo/bin:$PATH" "$@"; }
+        run_cargo cargo --version >/dev/null 2>&1 && return
+    fi
+    PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+    export PATH
+    run_cargo() { "$@"; }
+    have cargo || die "no cargo: install Rust first (https://rustup.rs)"
+}
