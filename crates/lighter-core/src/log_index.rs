@@ -20,13 +20,18 @@ const MOST_BYTES: u64 = 16 << 20;
 /// The longest line that the store keeps, in bytes.
 const LINE_BYTES: usize = 16 << 10;
 
-/// The time of the last line that is in the store, per container.
+/// The time of the last line that is in the store, per container. Who brings a container up to date holds its lock: two at
+/// once would store the same lines.
 #[derive(Default)]
-pub(crate) struct LogIndex(Mutex<HashMap<ContainerId, OffsetDateTime>>);
+pub(crate) struct LogIndex(Mutex<HashMap<ContainerId, Arc<tokio::sync::Mutex<Option<OffsetDateTime>>>>>);
 
 impl LogIndex {
     pub fn forget(&self, id: &ContainerId) {
         self.0.lock().remove(id);
+    }
+
+    fn of(&self, id: &ContainerId) -> Arc<tokio::sync::Mutex<Option<OffsetDateTime>>> {
+        self.0.lock().entry(id.clone()).or_default().clone()
     }
 }
 
@@ -44,18 +49,7 @@ pub(crate) async fn serve(shared: Arc<Shared>) {
 impl Shared {
     pub(crate) async fn index_all_logs(&self) {
         for container in self.registry.snapshots() {
-            if container.started_at.is_some() && !self.indexed_to_the_end(&container) {
-                self.index_logs(&container).await;
-            }
-        }
-    }
-
-    /// A container that ended before its last indexed look has nothing new.
-    fn indexed_to_the_end(&self, container: &Container) -> bool {
-        let last = self.log_index.0.lock().get(&container.id).copied();
-        match (&container.exit, container.state.is_running()) {
-            (Some(exit), false) => last.is_some_and(|at| at >= exit.finished_at),
-            _ => false,
+            self.index_logs(&container).await;
         }
     }
 
@@ -65,7 +59,14 @@ impl Shared {
         if container.started_at.is_none() || container.host_config.log_config.driver == "none" {
             return;
         }
-        let since = self.log_index.0.lock().get(&container.id).copied();
+        let entry = self.log_index.of(&container.id);
+        let mut last = entry.lock().await;
+        let since = *last;
+        let ended = container.exit.as_ref().filter(|_| !container.state.is_running()).map(|exit| exit.finished_at);
+        // What ended before the last look has nothing new.
+        if ended.is_some_and(|ended| since.is_some_and(|at| at >= ended)) {
+            return;
+        }
         let query = LogQuery { stdout: true, stderr: true, timestamps: true, since, tail: Some(LINES), ..LogQuery::default() };
         let mut bytes = Vec::new();
         let read = match logs.logs(container, query).await {
@@ -78,7 +79,6 @@ impl Shared {
         }
         let text = if container.config.tty { bytes } else { without_headers(&bytes) };
         let lines: Vec<(OffsetDateTime, String)> = split(&text).filter(|(at, _)| since.is_none_or(|s| *at > s)).collect();
-        let ended = container.exit.as_ref().filter(|_| !container.state.is_running()).map(|exit| exit.finished_at);
         let newest = lines.last().map(|(at, _)| *at).max(ended).max(since);
         if !lines.is_empty() {
             let change = Change::Logs { container: container.uuid, lines };
@@ -87,9 +87,7 @@ impl Shared {
                 return;
             }
         }
-        if let Some(at) = newest {
-            self.log_index.0.lock().insert(container.id.clone(), at);
-        }
+        *last = newest;
     }
 }
 
