@@ -64,6 +64,8 @@ fn loaded() -> (tempfile::TempDir, ImageStore) {
 #[test]
 fn one_name_for_several_platforms() {
     let (dir, store) = loaded();
+    // The thread that puts layers on the disk would write into the next store.
+    store.flush().unwrap();
     drop(store);
     // As it is found after a restart.
     let store = ImageStore::open(&dir.path().join("image")).unwrap();
