@@ -135,12 +135,12 @@ pub static ROUTES: &[Route] = routes! {
     GET    "/distribution/{name*}/json"      DistributionInspect      Image     Read(registries::distribution)
 
     GET    "/networks"                       NetworkList              None      Read(networks::list)
-    POST   "/networks/create"                NetworkCreate            None      Missing("creating networks")
+    POST   "/networks/create"                NetworkCreate            None      Change(networks::create)
     POST   "/networks/prune"                 NetworkPrune             None      Change(networks::prune)
     GET    "/networks/{id}"                  NetworkInspect           None      Read(networks::inspect)
     DELETE "/networks/{id}"                  NetworkDelete            None      Change(networks::remove)
-    POST   "/networks/{id}/connect"          NetworkConnect           None      Missing("connecting containers to networks")
-    POST   "/networks/{id}/disconnect"       NetworkDisconnect        None      Missing("disconnecting containers from networks")
+    POST   "/networks/{id}/connect"          NetworkConnect           None      Change(networks::connect)
+    POST   "/networks/{id}/disconnect"       NetworkDisconnect        None      Change(networks::disconnect)
 
     GET    "/volumes"                        VolumeList               None      Read(volumes::list)
     POST   "/volumes/create"                 VolumeCreate             None      Change(volumes::create)

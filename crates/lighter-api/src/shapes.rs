@@ -17,6 +17,10 @@ pub struct Shapes {
     pub one_shot_stats: bool,
     /// Pruning volumes takes named ones, too: before 1.42.
     pub prunes_named_volumes: bool,
+    /// A container is made with one network only: before 1.44.
+    pub single_network: bool,
+    /// Whether a network has IPv4 is the client's choice: from 1.48.
+    pub network_ipv4_choice: bool,
     /// `VirtualSize` of images: before 1.44.
     pub virtual_size: bool,
     /// `Config.MacAddress` in `inspect`: before 1.44.
@@ -59,6 +63,8 @@ impl Shapes {
             df_types: !before(42),
             one_shot_stats: !before(41),
             prunes_named_volumes: before(42),
+            single_network: before(44),
+            network_ipv4_choice: !before(48),
             virtual_size: before(44),
             config_mac_address: before(44),
             container_config: before(45),

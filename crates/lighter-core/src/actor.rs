@@ -1,6 +1,7 @@
 //! One container's actor: the only place where its state changes. It takes requests from the API and ends of runs from the
 //! engine, one after the other; what takes long (a stop's grace period, a restart's pause) is remembered, not waited for.
 
+mod network;
 mod removal;
 mod update;
 
@@ -11,7 +12,7 @@ use crate::requests::RemoveOptions;
 use crate::restart::{self, Backoff};
 use crate::{daemon::Shared, wording};
 use lighter_domain::state::{Decision, Request, decide};
-use lighter_domain::{Container, ContainerState, Error, Event, Exit, HostConfig, Result, Signal};
+use lighter_domain::{Container, ContainerState, EndpointConfig, Error, Event, Exit, HostConfig, Network, Result, Signal};
 use lighter_engine::{StartFailure, Started};
 use lighter_store::Change;
 use std::pin::Pin;
@@ -51,6 +52,17 @@ pub(crate) enum Command {
     },
     Update {
         asked: Box<HostConfig>,
+        reply: Reply,
+    },
+    Connect {
+        network: Arc<Network>,
+        asked: Box<EndpointConfig>,
+        reply: Reply,
+    },
+    /// `name`: how the client named the network, which may be gone.
+    Disconnect {
+        name: String,
+        network: Option<Arc<Network>>,
         reply: Reply,
     },
     /// `reference`: how the client named the container, for the words of a denial.
@@ -180,6 +192,8 @@ impl Actor {
             Command::Unpause(reply) => answer(reply, self.pause(false).await),
             Command::Rename { name, reply } => answer(reply, self.rename(name).await),
             Command::Update { asked, reply } => answer(reply, self.update(&asked).await),
+            Command::Connect { network, asked, reply } => answer(reply, self.connect(&network, *asked).await),
+            Command::Disconnect { name, network, reply } => answer(reply, self.disconnect(network.as_ref(), &name).await),
             Command::Remove { options, reference, reply } => self.remove_on_request(options, &reference, reply).await,
         }
     }
@@ -205,12 +219,18 @@ impl Actor {
         self.start(container).await
     }
 
-    async fn start(&mut self, container: Container) -> Result<()> {
+    async fn start(&mut self, mut container: Container) -> Result<()> {
         let patience = self.shared.config.engine_timeout;
-        let mut call = self.late_start.take().unwrap_or_else(|| {
-            let (engine, asked) = (self.shared.engine.clone(), container.clone());
-            Box::pin(async move { engine.start(&asked).await })
-        });
+        let mut call = match self.late_start.take() {
+            Some(call) => call,
+            None => {
+                if let Err(error) = self.shared.join_networks(&mut container).await {
+                    return self.settle_start(container, Err(error.into())).await;
+                }
+                let (engine, asked) = (self.shared.engine.clone(), crate::networks::for_engine(&container));
+                Box::pin(async move { engine.start(&asked).await })
+            }
+        };
         let Ok(outcome) = tokio::time::timeout(patience, &mut call).await else {
             self.late_start = Some(call);
             return Err(wording::no_answer("starting a container", patience));
@@ -237,11 +257,13 @@ impl Actor {
                 self.health = Monitor::of(&container);
                 self.watch_run();
                 let mut events = crate::volumes::mounted(&container);
+                events.extend(crate::networks::joined(&container, &self.shared.network_uses.of(&container.id)));
                 events.push(of_container(&container, "start", &[]));
                 self.commit(container, events).await
             }
             Err(failure) => {
                 container.error = failure.error.to_string();
+                self.shared.network_uses.release(&container.id);
                 // Docker keeps a container that never ran as created, and any other as exited.
                 if container.started_at.is_some() {
                     container.state = ContainerState::Exited;
@@ -391,6 +413,7 @@ impl Actor {
         match self.commit(container, vec![event]).await {
             Ok(()) => {
                 self.shared.registry.release(&old, &self.entry.id);
+                self.renamed().await;
                 Ok(())
             }
             Err(error) => {
@@ -418,20 +441,21 @@ impl Actor {
         container.exit = Some(exit.clone());
         self.end_probes(&mut container);
         crate::networks::unplace(&mut container);
+        let cleanup = self.shared.engine.cleanup(&self.entry.id);
+        if let Err(error) = self.shared.bounded("cleaning up", cleanup).await {
+            tracing::warn!(id = %self.entry.id, %error, "clean-up after a run failed");
+        }
         let mut events = Vec::new();
         if exit.oom_killed {
             events.push(of_container(&container, "oom", &[]));
         }
+        events.extend(self.shared.leave_networks(&container));
         if ending.is_stop() {
             events.push(of_container(&container, "stop", &[]));
         }
         let seconds = ran.as_secs().to_string();
         events.extend(crate::volumes::unmounted(&container));
         events.push(of_container(&container, "die", &[("exitCode", exit.code.to_string()), ("execDuration", seconds)]));
-        let cleanup = self.shared.engine.cleanup(&self.entry.id);
-        if let Err(error) = self.shared.bounded("cleaning up", cleanup).await {
-            tracing::warn!(id = %self.entry.id, %error, "clean-up after a run failed");
-        }
         let committed = self.commit(container, events).await;
         if let Err(error) = &committed {
             tracing::error!(id = %self.entry.id, %error, "the end of a run could not be stored");

@@ -21,7 +21,7 @@ impl Daemon {
         self.shared().registry.find(reference)
     }
 
-    async fn ask(&self, entry: &Entry, command: impl FnOnce(Reply) -> Command) -> Result<()> {
+    pub(crate) async fn ask(&self, entry: &Entry, command: impl FnOnce(Reply) -> Command) -> Result<()> {
         let (reply, answer) = oneshot::channel();
         let gone = || wording::no_such_container(entry.id.as_str());
         entry.commands.send(command(reply)).await.map_err(|_| gone())?;

@@ -63,6 +63,8 @@ impl Daemon {
         } else {
             format!("{}/{}/{}", image.os, image.architecture, image.variant)
         };
+        let networks::Asked { endpoints, networks } =
+            networks::settle(&shared.all_networks().await?, &config, &host_config, endpoints)?;
         merge::image_defaults(&mut config, &image.config);
         merge::check(&config, &host_config)?;
         merge::daemon_defaults(&mut host_config, &shared.config.defaults);
@@ -84,7 +86,7 @@ impl Daemon {
             image_id: image.id.clone(),
             path,
             args,
-            networks: networks::initial(&host_config.network_mode),
+            networks,
             ports: BTreeMap::new(),
             config,
             host_config,

@@ -4,6 +4,7 @@ use crate::config::CoreConfig;
 use crate::events::Bus;
 use crate::exec::Execs;
 use crate::log_index::LogIndex;
+use crate::networks::NetworkUses;
 use crate::registry::Registry;
 use crate::stats::Collectors;
 use crate::volumes::Uses;
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub log_index: LogIndex,
     pub collectors: Collectors,
     pub volume_uses: Uses,
+    pub network_uses: NetworkUses,
     pub stop: CancellationToken,
 }
 
@@ -61,6 +63,7 @@ impl Daemon {
             log_index: LogIndex::default(),
             collectors: Collectors::default(),
             volume_uses: Uses::default(),
+            network_uses: NetworkUses::default(),
             stop: CancellationToken::new(),
             config,
             store,

@@ -44,6 +44,7 @@ pub(crate) async fn run(shared: &Arc<Shared>) -> Result<()> {
     }
     shared.persist(changes, events).await?;
     shared.take_over_volumes(&kept).await?;
+    shared.take_over_networks(&kept).await?;
     for container in &removed {
         shared.take_volumes(container, container.host_config.auto_remove).await;
     }

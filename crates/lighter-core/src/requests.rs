@@ -4,6 +4,7 @@ use lighter_domain::config::EndpointConfig;
 use lighter_domain::filter::Filters;
 use lighter_domain::host_config::MountType;
 use lighter_domain::image::ImageDiskUsage;
+use lighter_domain::network::NewNetwork;
 use lighter_domain::sample::Sample;
 use lighter_domain::volume::Volume;
 use lighter_domain::{Container, ContainerConfig, ContainerId, ExecConfig, HostConfig, Image, Network, Result};
@@ -316,6 +317,18 @@ pub struct ImportImage {
     pub platform: String,
     /// `--change` instructions, such as `CMD ["sh"]`.
     pub changes: Vec<String>,
+}
+
+/// `NetworkCreate`.
+#[derive(Debug, Clone, Default)]
+pub struct CreateNetwork {
+    pub new: NewNetwork,
+    /// Empty or `local`; a swarm has others.
+    pub scope: String,
+    pub ingress: bool,
+    pub config_only: bool,
+    /// The network whose configuration is taken; empty: none.
+    pub config_from: String,
 }
 
 /// A network and who is on it.

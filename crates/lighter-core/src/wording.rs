@@ -1,7 +1,8 @@
 //! The words of dockerd for what is refused, in one place: clients parse them.
 
 use lighter_domain::state::{Reason, Request};
-use lighter_domain::{Container, ContainerId, ContainerState, Error};
+use lighter_domain::{Container, ContainerId, ContainerState, Error, Network};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub fn no_such_container(reference: &str) -> Error {
@@ -55,6 +56,34 @@ pub fn denied(container: &Container, request: Request, reason: Reason) -> Error 
         (Reason::Paused, _) => format!("Container {id} is paused, unpause the container before exec"),
         (Reason::Restarting, _) => format!("container {id} is restarting, wait until the container is running"),
     })
+}
+
+/// Before the words of what keeps a container's networks from being set up.
+pub const NETWORKING: &str = "failed to set up container networking";
+
+pub const NOT_A_MANAGER: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to \
+    connect this node to swarm and try again.";
+
+pub fn no_such_network(reference: &str) -> Error {
+    Error::not_found(format!("network {reference} not found"))
+}
+
+pub fn ambiguous_network(reference: &str, matches: usize) -> Error {
+    Error::invalid(format!("network {reference} is ambiguous ({matches} matches found based on ID prefix)"))
+}
+
+/// Why a network stays: these containers are on it.
+pub fn active_endpoints(network: &Network, containers: &[Arc<Container>]) -> Error {
+    let mut endpoints: Vec<String> = containers
+        .iter()
+        .map(|c| {
+            let id = c.networks.get(&network.name).map_or("", |at| at.endpoint_id.as_str());
+            format!("name:\"{}\" id:\"{}\"", c.name, id.get(..12).unwrap_or(id))
+        })
+        .collect();
+    endpoints.sort();
+    let (name, endpoints) = (&network.name, endpoints.join(", "));
+    Error::forbidden(format!("error while removing network: network {name} has active endpoints ({endpoints})"))
 }
 
 /// Why a container that is going away becomes no image.

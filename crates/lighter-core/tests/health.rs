@@ -3,6 +3,7 @@
 
 use futures::StreamExt as _;
 use lighter_core::{CoreConfig, CreateContainer, Daemon, EventQuery};
+use lighter_domain::filter::Filters;
 use lighter_domain::host_config::{RestartPolicy, RestartPolicyName};
 use lighter_domain::{Container, ContainerConfig, HealthConfig, HealthStatus};
 use lighter_engine::Engine;
@@ -61,7 +62,9 @@ impl World {
 
     async fn actions(&self) -> Vec<String> {
         let (since, until) = (Some(OffsetDateTime::UNIX_EPOCH), Some(OffsetDateTime::now_utc()));
-        let query = EventQuery { since, until, ..EventQuery::default() };
+        let mut filters = Filters::default();
+        filters.add("type", "container");
+        let query = EventQuery { since, until, filters };
         let all: Vec<String> = self.daemon.events(query).await.unwrap().map(|e| e.action.clone()).collect().await;
         all.into_iter().filter(|a| !a.starts_with("exec_")).collect()
     }

@@ -6,6 +6,7 @@ use lighter_core::{
     AttachRequest, CoreConfig, CreateContainer, Daemon, EventQuery, ExecStart, ExecState, ListQuery, RemoveOptions, StopOptions,
     WaitCondition,
 };
+use lighter_domain::filter::Filters;
 use lighter_domain::host_config::{RestartPolicy, RestartPolicyName};
 use lighter_domain::{ContainerConfig, ErrorKind, ExecConfig, HostConfig};
 use lighter_engine::LogQuery;
@@ -45,7 +46,9 @@ impl World {
     async fn actions(&self) -> Vec<String> {
         let since = Some(OffsetDateTime::UNIX_EPOCH);
         let until = Some(OffsetDateTime::now_utc());
-        let query = EventQuery { since, until, ..EventQuery::default() };
+        let mut filters = Filters::default();
+        filters.add("type", "container");
+        let query = EventQuery { since, until, filters };
         self.daemon.events(query).await.unwrap().map(|e| e.action.clone()).collect().await
     }
 

@@ -245,6 +245,7 @@ impl Engine for LinuxEngine {
             hostname_path: shown(layout.hostname(id)),
             hosts_path: shown(layout.hosts(id)),
             resolv_conf_path: shown(layout.resolv_conf(id)),
+            sandbox_key: String::new(),
             apparmor_profile: self.inner.apparmor.shown(container),
             storage_driver: "overlay2".into(),
             storage_data: data,

@@ -20,7 +20,7 @@ use crate::journal::LogReader;
 use crate::process::{Phase, Process, Streams};
 use async_trait::async_trait;
 use lighter_domain::volume::Volume;
-use lighter_domain::{Container, ContainerId, Error, ExecConfig, Exit, Placement, Result, Signal};
+use lighter_domain::{Container, ContainerId, Error, ExecConfig, Exit, Result, Signal};
 use lighter_engine::{
     Attach, AttachOptions, ByteStream, Description, Engine, Exec, ExecSession, Found, FoundState, Images, LogQuery, Logs, Pause,
     Review, Session, StartFailure, Started, Stats, Top, Volumes, fields,
@@ -61,7 +61,6 @@ pub struct MemoryEngine {
 struct Slot {
     process: Arc<Process>,
     tty: bool,
-    placement: Mutex<Placement>,
     execs: Mutex<HashMap<String, Arc<Process>>>,
 }
 
@@ -103,14 +102,7 @@ impl MemoryEngine {
             stdin_once: container.config.stdin_once,
             logged: true,
         };
-        let new = || {
-            Arc::new(Slot {
-                process: Process::new(streams),
-                tty: streams.tty,
-                placement: Mutex::default(),
-                execs: Mutex::default(),
-            })
-        };
+        let new = || Arc::new(Slot { process: Process::new(streams), tty: streams.tty, execs: Mutex::default() });
         Arc::clone(self.containers.write().entry(container.id.clone()).or_insert_with(new))
     }
 
@@ -174,12 +166,14 @@ impl Engine for MemoryEngine {
             return Err(Error::conflict(format!("container {} is already running", container.id)).into());
         }
         slot.end_execs();
-        let placement = self.networks.place(container);
-        placement.clone_into(&mut slot.placement.lock());
+        let placement = self.networks.start(container)?;
         let pid = self.pid();
         match slot.process.start(&container.path, &container.args, pid) {
             Ok(started_at) => Ok(Started { pid, started_at, placement }),
-            Err(why) => Err(StartFailure { exit_code: why.exit_code, error: Error::invalid(why.message) }),
+            Err(why) => {
+                self.networks.end(&container.id);
+                Err(StartFailure { exit_code: why.exit_code, error: Error::invalid(why.message) })
+            }
         }
     }
 
@@ -204,7 +198,8 @@ impl Engine for MemoryEngine {
         Ok(exit)
     }
 
-    async fn cleanup(&self, _id: &ContainerId) -> Result<()> {
+    async fn cleanup(&self, id: &ContainerId) -> Result<()> {
+        self.networks.end(id);
         Ok(())
     }
 
@@ -216,18 +211,16 @@ impl Engine for MemoryEngine {
         }
         slot.process.discard();
         containers.remove(id);
+        self.networks.end(id);
         Ok(())
     }
 
     async fn list(&self) -> Result<Vec<Found>> {
         let found = |(id, slot): (&ContainerId, &Arc<Slot>)| {
             let state = match slot.process.phase() {
-                Phase::Running { pid, started_at } => FoundState::Running {
-                    pid,
-                    started_at,
-                    paused: slot.process.paused(),
-                    placement: slot.placement.lock().clone(),
-                },
+                Phase::Running { pid, started_at } => {
+                    FoundState::Running { pid, started_at, paused: slot.process.paused(), placement: self.networks.placement(id) }
+                }
                 Phase::Ended(exit) => FoundState::Exited(exit),
                 Phase::Idle | Phase::Gone => FoundState::Idle,
             };

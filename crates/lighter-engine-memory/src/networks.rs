@@ -1,26 +1,38 @@
-//! Networks as records: addresses are counted up, and nothing is connected.
+//! Networks as records: pools and addresses are managed as they should be, and nothing is connected.
 
+mod addresses;
+
+use addresses::{Addresses, choose_pools};
 use async_trait::async_trait;
 use lighter_domain::container::EndpointStatus;
 use lighter_domain::id::random_hex64;
 use lighter_domain::network::{Ipam, IpamPool, NewNetwork, Placement};
-use lighter_domain::{Container, Error, Network, Result};
+use lighter_domain::{Container, ContainerId, EndpointConfig, Error, Network, Result};
 use lighter_engine::PortConflict;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use time::OffsetDateTime;
 
-pub(crate) struct Networks {
-    all: Vec<Arc<Network>>,
-    next_address: AtomicU32,
+#[derive(Default)]
+pub(crate) struct Networks(Mutex<State>);
+
+struct State {
+    all: Vec<Made>,
+    /// Of containers that run: where they are, by network name.
+    placed: BTreeMap<ContainerId, Placement>,
 }
 
-impl Default for Networks {
+struct Made {
+    network: Arc<Network>,
+    addresses: Addresses,
+}
+
+impl Default for State {
     fn default() -> Self {
         let network = |name: &str, driver: &str, pools: Vec<IpamPool>| {
-            Arc::new(Network {
+            let network = Network {
                 id: random_hex64(),
                 name: name.to_owned(),
                 driver: driver.to_owned(),
@@ -33,7 +45,8 @@ impl Default for Networks {
                 options: BTreeMap::new(),
                 labels: BTreeMap::new(),
                 builtin: true,
-            })
+            };
+            Made { addresses: Addresses::of(&network.ipam), network: Arc::new(network) }
         };
         let net = ipnet::Ipv4Net::new_assert(Ipv4Addr::new(172, 17, 0, 0), 16);
         let gateway = Some(IpAddr::V4(Ipv4Addr::new(172, 17, 0, 1)));
@@ -43,57 +56,138 @@ impl Default for Networks {
             network("host", "host", Vec::new()),
             network("none", "null", Vec::new()),
         ];
-        Self { all, next_address: AtomicU32::new(0) }
+        Self { all, placed: BTreeMap::new() }
+    }
+}
+
+impl State {
+    /// Takes what the container asks of one network.
+    fn join(&mut self, container: &Container, name: &str) -> Result<EndpointStatus> {
+        let id = container.networks.get(name).map_or("", |at| at.network_id.as_str());
+        let found = self.all.iter_mut().find(|m| if id.is_empty() { m.network.name == name } else { m.network.id == id });
+        let made = found.ok_or_else(|| Error::not_found(format!("network {name} not found")))?;
+        let none = EndpointConfig::default();
+        made.addresses.take(&made.network, container.endpoints.get(name).unwrap_or(&none))
+    }
+
+    fn leave(&mut self, status: &EndpointStatus) {
+        if let Some(made) = self.all.iter_mut().find(|m| m.network.id == status.network_id) {
+            made.addresses.give_back(status);
+        }
     }
 }
 
 impl Networks {
-    /// Where a container would be on its network; only the built-in ones exist.
-    pub fn place(&self, container: &Container) -> Placement {
-        let name = match container.host_config.network_mode.as_str() {
+    /// Puts a container that starts onto its networks.
+    pub fn start(&self, container: &Container) -> Result<Placement> {
+        let mode = match container.host_config.network_mode.as_str() {
             "" | "default" => "bridge",
             mode => mode,
         };
-        let Some(network) = self.all.iter().find(|n| n.name == name) else { return Placement::default() };
-        let mut endpoint =
-            EndpointStatus { network_id: network.id.clone(), endpoint_id: random_hex64(), ..EndpointStatus::default() };
-        if name == "bridge" {
-            // 172.17.0.2 to 172.17.255.254, again and again.
-            let n = self.next_address.fetch_add(1, Ordering::Relaxed) % 65_533 + 2;
-            let [a, b] = [(n >> 8) as u8, (n & 0xff) as u8];
-            endpoint.gateway = Some(IpAddr::V4(Ipv4Addr::new(172, 17, 0, 1)));
-            endpoint.ip = Some(IpAddr::V4(Ipv4Addr::new(172, 17, a, b)));
-            endpoint.prefix_len = 16;
-            endpoint.mac = format!("02:42:ac:11:{a:02x}:{b:02x}");
+        let mut names: Vec<&str> = container.endpoints.keys().chain(container.networks.keys()).map(String::as_str).collect();
+        if !mode.starts_with("container:") {
+            names.push(mode);
         }
-        Placement { networks: BTreeMap::from([(name.to_owned(), endpoint)]), ports: BTreeMap::new() }
+        names.sort_unstable();
+        names.dedup();
+        let mut state = self.0.lock();
+        let mut placement = Placement::default();
+        for name in names {
+            match state.join(container, name) {
+                Ok(status) => drop(placement.networks.insert(name.to_owned(), status)),
+                Err(error) => {
+                    placement.networks.values().for_each(|status| state.leave(status));
+                    return Err(error);
+                }
+            }
+        }
+        state.placed.insert(container.id.clone(), placement.clone());
+        Ok(placement)
     }
-}
 
-fn not_yet<T>(what: &str) -> Result<T> {
-    Err(Error::not_implemented(format!("the memory engine does not do {what} yet")))
+    /// A container's run is over.
+    pub fn end(&self, id: &ContainerId) {
+        let mut state = self.0.lock();
+        if let Some(placement) = state.placed.remove(id) {
+            placement.networks.values().for_each(|status| state.leave(status));
+        }
+    }
+
+    pub fn placement(&self, id: &ContainerId) -> Placement {
+        self.0.lock().placed.get(id).cloned().unwrap_or_default()
+    }
 }
 
 #[async_trait]
 impl lighter_engine::Networks for Networks {
     async fn list(&self) -> Result<Vec<Arc<Network>>> {
-        Ok(self.all.clone())
+        Ok(self.0.lock().all.iter().map(|m| m.network.clone()).collect())
     }
 
-    async fn create(&self, _new: NewNetwork) -> Result<Arc<Network>> {
-        not_yet("user-defined networks")
+    async fn create(&self, new: NewNetwork) -> Result<Arc<Network>> {
+        let NewNetwork { name, driver, enable_ipv4, enable_ipv6, internal, attachable, ipam, options, labels } = new;
+        let driver = match driver.as_str() {
+            "" => "bridge".to_owned(),
+            "bridge" | "macvlan" | "ipvlan" => driver,
+            "host" | "null" => return Err(Error::forbidden(format!("only one instance of \"{driver}\" network is allowed"))),
+            _ => return Err(Error::not_found(format!("plugin \"{driver}\" not found"))),
+        };
+        let ipam_driver = match ipam.driver.as_str() {
+            "" | "default" => "default".to_owned(),
+            other => return Err(Error::not_found(format!("plugin \"{other}\" not found"))),
+        };
+        let (enable_ipv4, enable_ipv6) = (enable_ipv4.unwrap_or(true), enable_ipv6.unwrap_or(false));
+        let mut state = self.0.lock();
+        let taken = state.all.iter().flat_map(|m| &m.network.ipam.pools).map(|pool| pool.subnet).collect::<Vec<_>>();
+        let pools = choose_pools(ipam.pools, enable_ipv4, enable_ipv6, &taken)?;
+        let network = Arc::new(Network {
+            id: random_hex64(),
+            name,
+            driver,
+            created_at: OffsetDateTime::now_utc(),
+            enable_ipv4,
+            enable_ipv6,
+            internal,
+            attachable,
+            ipam: Ipam { driver: ipam_driver, options: ipam.options, pools },
+            options,
+            labels,
+            builtin: false,
+        });
+        state.all.push(Made { network: network.clone(), addresses: Addresses::of(&network.ipam) });
+        Ok(network)
     }
 
-    async fn remove(&self, _id: &str) -> Result<()> {
+    async fn remove(&self, id: &str) -> Result<()> {
+        let mut state = self.0.lock();
+        let used = state.placed.values().flat_map(|p| p.networks.values()).any(|at| at.network_id == id);
+        if used {
+            return Err(Error::forbidden(format!("network {id} has active endpoints")));
+        }
+        state.all.retain(|m| m.network.builtin || m.network.id != id);
         Ok(())
     }
 
-    async fn connect(&self, _container: &Container, _network: &Network) -> Result<Placement> {
-        not_yet("connecting containers to networks")
+    async fn connect(&self, container: &Container, network: &Network) -> Result<Placement> {
+        let mut state = self.0.lock();
+        if !state.placed.contains_key(&container.id) {
+            return Err(crate::not_running(&container.id));
+        }
+        let status = state.join(container, &network.name)?;
+        let placement = state.placed.entry(container.id.clone()).or_default();
+        placement.networks.insert(network.name.clone(), status);
+        Ok(placement.clone())
     }
 
-    async fn disconnect(&self, _container: &Container, _network: &Network) -> Result<Placement> {
-        not_yet("disconnecting containers from networks")
+    async fn disconnect(&self, container: &Container, network: &Network) -> Result<Placement> {
+        let mut state = self.0.lock();
+        let placement = state.placed.get_mut(&container.id).ok_or_else(|| crate::not_running(&container.id))?;
+        let left = placement.networks.remove(&network.name);
+        let placement = placement.clone();
+        if let Some(status) = left {
+            state.leave(&status);
+        }
+        Ok(placement)
     }
 
     async fn renamed(&self, _container: &Container) -> Result<()> {

@@ -20,3 +20,4 @@ async fn setup() -> Fixture {
 }
 
 lighter_engine::conformance_tests!(setup);
+lighter_engine::network_conformance_tests!(setup);

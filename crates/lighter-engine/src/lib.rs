@@ -184,6 +184,8 @@ pub struct EngineDetails {
     pub hostname_path: String,
     pub hosts_path: String,
     pub resolv_conf_path: String,
+    /// A path that leads to the network namespace of a running container; empty where there is none.
+    pub sandbox_key: String,
     /// Empty where the machine has no AppArmor.
     pub apparmor_profile: String,
     /// `GraphDriver`/`Storage`: the driver's name and its data.

@@ -41,6 +41,69 @@ go_struct! {
     }
 }
 
+go_struct! {
+    /// One pool of a create request.
+    pub struct PoolRequest as "network.IPAMConfig" {
+        "Subnet" subnet: String,
+        "IPRange" ip_range: String,
+        "Gateway" gateway: String,
+        "AuxiliaryAddresses" aux_addresses: Option<BTreeMap<String, String>>,
+    }
+}
+go_struct! {
+    pub struct IpamRequest as "network.IPAM" {
+        "Driver" driver: String,
+        "Options" options: Option<BTreeMap<String, String>>,
+        "Config" config: Option<Vec<PoolRequest>>,
+    }
+}
+go_struct! {
+    pub struct ConfigReference as "network.ConfigReference" {
+        "Network" network: String,
+    }
+}
+go_struct! {
+    /// The body of `NetworkCreate`.
+    pub struct Create as "network.CreateRequest" {
+        "Name" name: String,
+        "Driver" driver: String,
+        "Scope" scope: String,
+        "EnableIPv4" enable_ipv4: Option<bool>,
+        "EnableIPv6" enable_ipv6: Option<bool>,
+        "IPAM" ipam: Option<IpamRequest>,
+        "Internal" internal: bool,
+        "Attachable" attachable: bool,
+        "Ingress" ingress: bool,
+        "ConfigOnly" config_only: bool,
+        "ConfigFrom" config_from: Option<ConfigReference>,
+        "Options" options: Option<BTreeMap<String, String>>,
+        "Labels" labels: Option<BTreeMap<String, String>>,
+    }
+}
+go_struct! {
+    /// The body of `NetworkConnect`.
+    pub struct Connect as "network.ConnectOptions" {
+        "Container" container: String,
+        "EndpointConfig" endpoint_config: Option<EndpointSettings>,
+    }
+}
+go_struct! {
+    /// The body of `NetworkDisconnect`.
+    pub struct Disconnect as "network.DisconnectOptions" {
+        "Container" container: String,
+        "Force" force: bool,
+    }
+}
+
+/// `NetworkCreateResponse`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Created<'a> {
+    pub id: &'a str,
+    /// Always there, and empty for years.
+    pub warning: &'static str,
+}
+
 /// `Network` and `NetworkInspect`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]

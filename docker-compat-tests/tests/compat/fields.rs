@@ -64,7 +64,7 @@ fn problem(t: &Scope, name: &str, body: &str, ours: bool, start: bool) -> Option
             reply.status == 201 && (!ours || !warned || OF_THE_MACHINE.contains(&field.name))
         }
         Decision::Warned(why) | Decision::Discarded(why) => reply.status == 201 && said.contains(why),
-        Decision::Refused(words) => reply.status == 400 && said.contains(words),
+        Decision::Refused(words) => reply.status == 400 && reply.json()["message"].as_str().is_some_and(|m| m.contains(words)),
         Decision::NotYet(_) => reply.status == 501,
     };
     if !as_decided {

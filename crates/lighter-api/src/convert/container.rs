@@ -5,7 +5,9 @@ use crate::convert::network::endpoint;
 use crate::shapes::Shapes;
 use lighter_core::{Inspected, Listed};
 use lighter_domain::container::{MountKind, MountPoint};
+use lighter_domain::host_config as domain;
 use lighter_domain::{Container, ContainerConfig, ContainerState, Health, HealthConfig, HealthResult, HealthStatus};
+use lighter_engine::EngineDetails;
 use lighter_wire::GoTime;
 use lighter_wire::container as wire;
 use lighter_wire::container_config as wire_config;
@@ -102,20 +104,34 @@ fn health_result(r: &HealthResult) -> wire::HealthcheckResult<'_> {
     wire::HealthcheckResult { start: GoTime(Some(r.start)), end: GoTime(Some(r.end)), exit_code: r.exit_code, output: &r.output }
 }
 
-fn ports(c: &Container) -> Vec<wire::Port<'_>> {
+/// The ports of a running container: published ones with where, the others that it exposes without.
+fn live_ports(c: &Container) -> BTreeMap<&str, Option<&[domain::PortBinding]>> {
     if !c.state.is_running() {
-        return Vec::new();
+        return BTreeMap::new();
     }
-    let port = |p: &'_ String| -> Option<(u16, usize)> {
-        let (number, _) = p.split_once('/')?;
-        Some((number.parse().ok()?, number.len() + 1))
-    };
-    let exposed = c.config.exposed_ports.iter().filter_map(|p| Some((port(p)?, p)));
-    exposed.map(|((private_port, at), p)| wire::Port { ip: None, private_port, public_port: None, protocol: &p[at..] }).collect()
+    let mut ports: BTreeMap<&str, Option<&[domain::PortBinding]>> =
+        c.config.exposed_ports.iter().map(|p| (p.as_str(), None)).collect();
+    ports.extend(c.ports.iter().map(|(port, at)| (port.as_str(), Some(at.as_slice()))));
+    ports
+}
+
+fn ports(c: &Container) -> Vec<wire::Port<'_>> {
+    let mut ports = Vec::new();
+    for (port, bindings) in live_ports(c) {
+        let Some((number, protocol)) = port.split_once('/') else { continue };
+        let Ok(private_port) = number.parse() else { continue };
+        let one = |ip, public_port| wire::Port { ip, private_port, public_port, protocol };
+        match bindings {
+            None => ports.push(one(None, None)),
+            Some(all) => ports.extend(all.iter().map(|at| one(Some(at.host_ip.as_str()), at.host_port.parse().ok()))),
+        }
+    }
+    ports.sort_by_key(|p| (p.private_port, p.protocol, p.public_port));
+    ports
 }
 
 fn networks(c: &Container) -> BTreeMap<&str, EndpointSettings> {
-    c.networks.iter().map(|(name, at)| (name.as_str(), endpoint(c.endpoints.get(name), at))).collect()
+    c.networks.iter().map(|(name, at)| (name.as_str(), endpoint(c, name, at))).collect()
 }
 
 fn mount(m: &MountPoint) -> wire::MountPoint<'_> {
@@ -170,7 +186,7 @@ pub fn inspect(inspected: &Inspected, shapes: Shapes) -> wire::Inspect<'_> {
         size_root_fs: inspected.size.map(|s| s.root_fs),
         mounts: c.mounts.iter().map(mount).collect(),
         config,
-        network_settings: network_settings(c, shapes),
+        network_settings: network_settings(c, details, shapes),
     }
 }
 
@@ -194,7 +210,7 @@ fn state(c: &Container) -> wire::State<'_> {
     }
 }
 
-fn network_settings(c: &Container, shapes: Shapes) -> wire::NetworkSettings<'_> {
+fn network_settings<'a>(c: &'a Container, details: &'a EngineDetails, shapes: Shapes) -> wire::NetworkSettings<'a> {
     let legacy = shapes.legacy_network_settings.then(|| {
         let mut legacy = wire::LegacyNetworkSettings::default();
         if let Some(at) = c.networks.get("bridge") {
@@ -206,9 +222,17 @@ fn network_settings(c: &Container, shapes: Shapes) -> wire::NetworkSettings<'_> 
         }
         legacy
     });
-    let ports: BTreeMap<&str, Option<Vec<PortBinding>>> =
-        if c.state.is_running() { c.config.exposed_ports.iter().map(|p| (p.as_str(), None)).collect() } else { BTreeMap::new() };
-    wire::NetworkSettings { legacy, sandbox_id: "", sandbox_key: "", ports, networks: networks(c) }
+    let binding = |at: &domain::PortBinding| PortBinding { host_ip: at.host_ip.clone(), host_port: at.host_port.clone() };
+    let ports = live_ports(c).into_iter().map(|(port, at)| (port, at.map(|all| all.iter().map(binding).collect())));
+    // A network namespace of its own, which goes by the container's id.
+    let own = c.state.is_running() && !c.host_config.network_mode.starts_with("container:");
+    wire::NetworkSettings {
+        legacy,
+        sandbox_id: if own { c.id.as_str() } else { "" },
+        sandbox_key: if own { &details.sandbox_key } else { "" },
+        ports: ports.collect(),
+        networks: networks(c),
+    }
 }
 
 /// `Config` with Docker's nulls.

@@ -94,7 +94,7 @@ fn health(asked: wire::HealthConfig) -> HealthConfig {
 
 /// What a client asks of an endpoint. The fields that only an answer has (addresses it got) are ignored, as dockerd does:
 /// clients send back what `inspect` gave them.
-fn endpoint(asked: EndpointSettings) -> Result<EndpointConfig, Failure> {
+pub fn endpoint(asked: EndpointSettings) -> Result<EndpointConfig, Failure> {
     let EndpointSettings {
         ipam_config,
         links,

@@ -1,10 +1,14 @@
 //! Networks, and a container's place on them.
 
-use lighter_core::NetworkView;
-use lighter_domain::EndpointConfig;
+use crate::failure::Failure;
+use crate::shapes::Shapes;
+use ipnet::IpNet;
+use lighter_core::{CreateNetwork, NetworkView};
 use lighter_domain::container::EndpointStatus;
 use lighter_domain::network::{self as domain, IpamPool};
+use lighter_domain::{Container, EndpointConfig};
 use lighter_wire::GoTime;
+use lighter_wire::network as wire;
 use lighter_wire::network::{ConfigFrom, EndpointIpamConfig, EndpointResource, EndpointSettings, Ipam, IpamConfig, Network};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -25,7 +29,7 @@ pub fn network(view: NetworkView) -> Network {
         labels,
         builtin: _,
     } = (*network).clone();
-    let resource = |c: &lighter_domain::Container| {
+    let resource = |c: &Container| {
         let at = c.networks.get(&name)?;
         let ipv4 = at.ip.map(|ip| format!("{ip}/{}", at.prefix_len)).unwrap_or_default();
         Some(EndpointResource {
@@ -70,11 +74,28 @@ fn pool(pool: IpamPool) -> IpamConfig {
     }
 }
 
+/// By which names a container is found on a network that its users made, once it was on it. The first is that of its address.
+fn dns_names(c: &Container, network: &str, aliases: &[String], got: &EndpointStatus) -> Option<Vec<String>> {
+    let predefined = matches!(network, "bridge" | "host" | "none");
+    if predefined || got.network_id.is_empty() {
+        return None;
+    }
+    let own = [c.name.as_str()].into_iter().chain(aliases.iter().map(String::as_str));
+    let mut names: Vec<String> = Vec::new();
+    for name in own.chain([c.id.short(), c.config.hostname.as_str()]).filter(|n| !n.is_empty()) {
+        if !names.iter().any(|n| n == name) {
+            names.push(name.to_owned());
+        }
+    }
+    Some(names)
+}
+
 /// What a container asked of a network and what it got there.
-pub fn endpoint(asked: Option<&EndpointConfig>, got: &EndpointStatus) -> EndpointSettings {
+pub fn endpoint(c: &Container, network: &str, got: &EndpointStatus) -> EndpointSettings {
     let EndpointStatus { network_id, endpoint_id, gateway, ip, prefix_len, ipv6_gateway, ipv6, ipv6_prefix_len, mac } = got;
     let text = |ip: Option<IpAddr>| ip.map(|ip| ip.to_string()).unwrap_or_default();
-    let asked = asked.cloned().unwrap_or_default();
+    let asked = c.endpoints.get(network).cloned().unwrap_or_default();
+    let dns_names = dns_names(c, network, &asked.aliases, got);
     let EndpointConfig { ipv4_address, ipv6_address, link_local_ips, links, aliases, mac_address, driver_opts, gw_priority } =
         asked;
     let list = |v: Vec<String>| (!v.is_empty()).then_some(v);
@@ -98,6 +119,128 @@ pub fn endpoint(asked: Option<&EndpointConfig>, got: &EndpointStatus) -> Endpoin
         ipv6_gateway: text(ipv6_gateway.map(IpAddr::V6)),
         global_ipv6_address: text(ipv6.map(IpAddr::V6)),
         global_ipv6_prefix_len: i64::from(*ipv6_prefix_len),
-        dns_names: None,
+        dns_names,
     }
+}
+
+/// The body of a create request.
+pub fn request(body: wire::Create, shapes: Shapes) -> Result<CreateNetwork, Failure> {
+    let wire::Create {
+        name,
+        driver,
+        scope,
+        enable_ipv4,
+        enable_ipv6,
+        ipam,
+        internal,
+        attachable,
+        ingress,
+        config_only,
+        config_from,
+        options,
+        labels,
+    } = body;
+    let wire::IpamRequest { driver: ipam_driver, options: ipam_options, config } = ipam.unwrap_or_default();
+    let pools = pools(config.unwrap_or_default(), enable_ipv6.unwrap_or(false))?;
+    let new = domain::NewNetwork {
+        name,
+        driver,
+        enable_ipv4: enable_ipv4.filter(|_| shapes.network_ipv4_choice),
+        enable_ipv6,
+        internal,
+        attachable,
+        ipam: domain::Ipam { driver: ipam_driver, options: ipam_options, pools },
+        options: options.unwrap_or_default(),
+        labels: labels.unwrap_or_default(),
+    };
+    Ok(CreateNetwork { new, scope, ingress, config_only, config_from: config_from.unwrap_or_default().network })
+}
+
+/// All that is wrong is said at once, as dockerd does.
+fn pools(asked: Vec<wire::PoolRequest>, ipv6: bool) -> Result<Vec<IpamPool>, Failure> {
+    let mut wrong = Vec::new();
+    let pools: Vec<IpamPool> = asked.into_iter().filter_map(|pool| asked_pool(pool, ipv6, &mut wrong)).collect();
+    match wrong.as_slice() {
+        [] => Ok(pools),
+        [one] => Err(Failure::bad_request(format!("invalid network config:\n{one}"))),
+        many => Err(Failure::bad_request(format!("invalid network config:\n* {}", many.join("\n* ")))),
+    }
+}
+
+fn asked_pool(pool: wire::PoolRequest, ipv6: bool, wrong: &mut Vec<String>) -> Option<IpamPool> {
+    let wire::PoolRequest { subnet: text, ip_range, gateway, aux_addresses } = pool;
+    let Ok(subnet) = text.parse::<IpNet>() else {
+        wrong.push(format!("invalid subnet {text}: invalid CIDR block notation"));
+        return None;
+    };
+    // One that the network has no use for is not looked at.
+    if matches!(subnet, IpNet::V6(_)) && !ipv6 {
+        return Some(IpamPool { subnet: subnet.trunc(), ip_range: None, gateway: None, aux_addresses: BTreeMap::new() });
+    }
+    if subnet != subnet.trunc() {
+        wrong.push(format!("invalid subnet {subnet}: it should be {}", subnet.trunc()));
+    }
+    let subnet = subnet.trunc();
+    let ip_range = range_within(&ip_range, subnet, wrong);
+    let mut address = |what: &str, text: &str| match address_within(text, subnet) {
+        Ok(address) => address,
+        Err(why) => {
+            wrong.push(format!("invalid {what}: {why}"));
+            None
+        }
+    };
+    let gateway = address(&format!("gateway {gateway}"), &gateway);
+    let mut aux = BTreeMap::new();
+    for (name, text) in aux_addresses.unwrap_or_default() {
+        if let Some(ip) = address(&format!("auxiliary address {name}"), &text) {
+            aux.insert(name, ip);
+        }
+    }
+    Some(IpamPool { subnet, ip_range, gateway, aux_addresses: aux })
+}
+
+fn family(net: IpNet) -> &'static str {
+    match net {
+        IpNet::V4(_) => "IPv4",
+        IpNet::V6(_) => "IPv6",
+    }
+}
+
+fn range_within(text: &str, subnet: IpNet, wrong: &mut Vec<String>) -> Option<IpNet> {
+    if text.is_empty() {
+        return None;
+    }
+    let Ok(range) = text.parse::<IpNet>() else {
+        wrong.push(format!("invalid ip-range {text}: invalid CIDR block notation"));
+        return None;
+    };
+    if family(range) != family(subnet) {
+        wrong.push(format!("invalid ip-range {text}: parent subnet is an {} block", family(subnet)));
+        return None;
+    }
+    if range.prefix_len() < subnet.prefix_len() {
+        wrong.push(format!("invalid ip-range {text}: CIDR block is bigger than its parent subnet {subnet}"));
+    }
+    if range != range.trunc() {
+        wrong.push(format!("invalid ip-range {range}: it should be {}", range.trunc()));
+    }
+    if !subnet.contains(&range) && !range.contains(&subnet) {
+        wrong.push(format!("invalid ip-range {text}: parent subnet {subnet} doesn't contain ip-range"));
+    }
+    Some(range)
+}
+
+/// An empty text is none.
+fn address_within(text: &str, subnet: IpNet) -> Result<Option<IpAddr>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let address: IpAddr = text.parse().map_err(|_| "invalid address".to_owned())?;
+    if address.is_ipv4() != matches!(subnet, IpNet::V4(_)) {
+        return Err(format!("parent subnet is an {} block", family(subnet)));
+    }
+    if !subnet.contains(&address) {
+        return Err(format!("parent subnet {subnet} doesn't contain this address"));
+    }
+    Ok(Some(address))
 }

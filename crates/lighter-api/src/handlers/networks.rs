@@ -1,51 +1,68 @@
-//! `/networks`, as far as they are there: the built-in ones.
+//! `/networks`.
 
-use crate::body::json;
+use crate::body::{empty, json};
 use crate::call::{Answer, Call};
-use crate::convert::network as to_wire;
+use crate::convert::create::endpoint;
+use crate::convert::network as convert;
 use crate::failure::Failure;
 use http::StatusCode;
-use lighter_wire::network::NetworksPruned;
-
-const FILTERS: &[&str] = &["dangling", "driver", "id", "label", "name", "scope", "type"];
+use lighter_wire::network::{Connect, Create, Created, Disconnect, NetworksPruned};
 
 pub async fn list(call: Call) -> Answer {
-    let filters = call.query.filters()?;
-    filters.only(FILTERS)?;
-    let any = |key: &str, test: &dyn Fn(&String) -> bool| filters.get(key).is_empty() || filters.get(key).iter().any(test);
-    let none = std::collections::BTreeMap::new();
-    let mut views = call.daemon.networks().await?;
-    views.retain(|v| {
-        any("name", &|n| v.network.name.contains(n.as_str()))
-            && any("id", &|i| v.network.id.starts_with(i.as_str()))
-            && any("driver", &|d| *d == v.network.driver)
-            && any("scope", &|s| s == "local")
-            && any("type", &|t| t == "builtin")
-            && filters.boolean("dangling").ok().flatten() != Some(true)
-            && filters.labels(&none)
-    });
-    // A list shows no containers, as in dockerd.
-    let networks: Vec<_> = views
-        .into_iter()
-        .map(|mut v| {
-            v.containers.clear();
-            to_wire::network(v)
-        })
-        .collect();
+    let networks = call.daemon.networks(&call.query.filters()?).await?;
+    let networks: Vec<_> = networks.into_iter().map(convert::network).collect();
     Ok(json(StatusCode::OK, &networks))
 }
 
 pub async fn inspect(call: Call) -> Answer {
-    Ok(json(StatusCode::OK, &to_wire::network(call.daemon.network(&call.name).await?)))
+    let verbose = call.query.get("verbose");
+    if !matches!(verbose, "" | "1" | "t" | "T" | "true" | "TRUE" | "True" | "0" | "f" | "F" | "false" | "FALSE" | "False") {
+        let text = format!("invalid value for verbose: {verbose}: strconv.ParseBool: parsing \"{verbose}\": invalid syntax");
+        return Err(Failure::bad_request(text));
+    }
+    if !matches!(call.query.get("scope"), "" | "local") {
+        return Err(Failure::new(StatusCode::NOT_FOUND, format!("network {} not found", call.name)));
+    }
+    Ok(json(StatusCode::OK, &convert::network(call.daemon.network(&call.name).await?)))
 }
 
-/// Only built-in networks are there, and those stay.
+pub async fn create(mut call: Call) -> Answer {
+    let body: Create = call.json("CreateRequest").await?.unwrap_or_default();
+    let made = call.daemon.network_create(convert::request(body, call.shapes)?).await?;
+    Ok(json(StatusCode::CREATED, &Created { id: &made.id, warning: "" }))
+}
+
 pub async fn remove(call: Call) -> Answer {
-    let name = call.daemon.network(&call.name).await?.network.name.clone();
-    Err(Failure::new(StatusCode::FORBIDDEN, format!("{name} is a pre-defined network and cannot be removed")))
+    call.daemon.network_remove(&call.name).await?;
+    Ok(empty(StatusCode::NO_CONTENT))
 }
 
-/// There is nothing that could be pruned.
-pub async fn prune(_call: Call) -> Answer {
-    Ok(json(StatusCode::OK, &NetworksPruned { networks_deleted: None }))
+impl Call {
+    /// Notes the container that the body names.
+    fn concerns(&self, reference: &str) {
+        if let Some(container) = self.daemon.resolve(reference) {
+            self.ticket.about(Some(container.id.as_str()), Some(&container.config.image));
+            self.ticket.stack(container.compose_project());
+        }
+    }
+}
+
+pub async fn connect(mut call: Call) -> Answer {
+    let Connect { container, endpoint_config } = call.json("ConnectOptions").await?.unwrap_or_default();
+    call.concerns(&container);
+    let asked = endpoint(endpoint_config.unwrap_or_default())?;
+    call.daemon.network_connect(&call.name, &container, asked).await?;
+    Ok(empty(StatusCode::OK))
+}
+
+pub async fn disconnect(mut call: Call) -> Answer {
+    let Disconnect { container, force } = call.json("DisconnectOptions").await?.unwrap_or_default();
+    call.concerns(&container);
+    call.daemon.network_disconnect(&call.name, &container, force).await?;
+    Ok(empty(StatusCode::OK))
+}
+
+pub async fn prune(call: Call) -> Answer {
+    let deleted = call.daemon.networks_prune(&call.query.prune_filters()?).await?;
+    Ok(json(StatusCode::OK, &NetworksPruned { networks_deleted: (!deleted.is_empty()).then_some(deleted) }))
 }

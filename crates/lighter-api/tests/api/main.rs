@@ -5,6 +5,7 @@ mod bad_input;
 mod fields;
 mod lighter;
 mod negotiation;
+mod networks;
 mod openapi;
 mod readme;
 mod recording;

@@ -15,6 +15,7 @@ pub mod exec;
 pub mod images;
 pub mod lifecycle;
 pub mod logs;
+pub mod networks;
 pub mod observe;
 pub mod pause;
 pub mod robustness;
@@ -152,6 +153,18 @@ where
         let left = left.expect("cleaning up ends");
         assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
     });
+}
+
+/// As [`conformance_tests!`], for engines whose users can make networks.
+#[macro_export]
+macro_rules! network_conformance_tests {
+    ($setup:ident) => {
+        $crate::conformance_tests! { @expand $setup
+            networks: the_built_in_ones_are_there, a_network_gets_a_pool_and_goes, pools_do_not_overlap,
+                unknown_drivers_are_refused, a_container_on_a_network_of_its_own, addresses_that_are_asked_for,
+                several_networks_and_changes_while_it_runs, six_and_four;
+        }
+    };
 }
 
 /// Makes one `#[test]` of each test of the suite, in modules named as its files. `$setup` is the name of an

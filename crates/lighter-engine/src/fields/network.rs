@@ -8,16 +8,22 @@ const ANSWER: &str = "an answer's field: what the endpoint got, not what is aske
 
 pub(super) const FIELDS: &[Field] = &[
     daemon("NetworkingConfig.EndpointsConfig", "--network"),
-    runs("NetworkingConfig.EndpointsConfig.IPAMConfig", "--ip --ip6 --link-local-ip", |c| {
-        any(c, |e| e.ipv4_address.is_some() || e.ipv6_address.is_some() || !e.link_local_ips.is_empty())
-    })
-    .parts(&["IPv4Address", "IPv6Address", "LinkLocalIPs"])
-    .stated(Decision::Refused("user specified IP address is supported on user defined networks only")),
+    daemon("NetworkingConfig.EndpointsConfig.IPAMConfig", "--ip --ip6 --link-local-ip")
+        .parts(&["IPv4Address", "IPv6Address", "LinkLocalIPs"])
+        .remark("addresses on user-defined networks only, as with dockerd")
+        .decided(Decision::Refused(
+            "invalid config for network bridge: invalid endpoint settings:\n\
+             user specified IP address is supported on user defined networks only",
+        )),
     later("NetworkingConfig.EndpointsConfig.Links", "--link", "links", |c| any(c, |e| !e.links.is_empty())),
     runs("NetworkingConfig.EndpointsConfig.MacAddress", "--mac-address", |c| any(c, |e| e.mac_address.is_some()))
         .stated(Decision::Warned("addresses are chosen by the engine")),
-    runs("NetworkingConfig.EndpointsConfig.Aliases", "--network-alias", |c| any(c, |e| !e.aliases.is_empty()))
-        .stated(Decision::Refused("network-scoped aliases are only supported for user-defined networks")),
+    daemon("NetworkingConfig.EndpointsConfig.Aliases", "--network-alias")
+        .remark("on user-defined networks only, as with dockerd")
+        .decided(Decision::Refused(
+            "invalid config for network bridge: invalid endpoint settings:\n\
+             network-scoped alias is supported only for containers in user defined networks",
+        )),
     runs("NetworkingConfig.EndpointsConfig.DriverOpts", "--network driver-opt=", |c| any(c, |e| !e.driver_opts.is_empty()))
         .stated(Decision::Warned("the default bridge takes none")),
     runs("NetworkingConfig.EndpointsConfig.GwPriority", "--network gw-priority=", |c| any(c, |e| e.gw_priority != 0))
