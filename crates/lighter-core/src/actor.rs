@@ -224,7 +224,7 @@ impl Actor {
         let mut call = match self.late_start.take() {
             Some(call) => call,
             None => {
-                if let Err(error) = self.shared.join_networks(&mut container).await {
+                if let Err(error) = self.ready(&mut container).await {
                     return self.settle_start(container, Err(error.into())).await;
                 }
                 let (engine, asked) = (self.shared.engine.clone(), crate::networks::for_engine(&container));
@@ -236,6 +236,12 @@ impl Actor {
             return Err(wording::no_answer("starting a container", patience));
         };
         self.settle_start(container, outcome).await
+    }
+
+    /// What must be so before the engine is asked to start it.
+    async fn ready(&mut self, container: &mut Container) -> Result<()> {
+        self.shared.check_ports(container).await?;
+        self.shared.join_networks(container).await
     }
 
     async fn on_late_start(&mut self, outcome: Result<Started, StartFailure>) {

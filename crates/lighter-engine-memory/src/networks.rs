@@ -1,6 +1,7 @@
 //! Networks as records: pools and addresses are managed as they should be, and nothing is connected.
 
 mod addresses;
+mod ports;
 
 use addresses::{Addresses, choose_pools};
 use async_trait::async_trait;
@@ -22,6 +23,7 @@ struct State {
     all: Vec<Made>,
     /// Of containers that run: where they are, by network name.
     placed: BTreeMap<ContainerId, Placement>,
+    ports: ports::Ports,
 }
 
 struct Made {
@@ -56,7 +58,7 @@ impl Default for State {
             network("host", "host", Vec::new()),
             network("none", "null", Vec::new()),
         ];
-        Self { all, placed: BTreeMap::new() }
+        Self { all, placed: BTreeMap::new(), ports: ports::Ports::default() }
     }
 }
 
@@ -101,6 +103,13 @@ impl Networks {
                 }
             }
         }
+        match state.ports.take(container) {
+            Ok(ports) => placement.ports = ports,
+            Err(error) => {
+                placement.networks.values().for_each(|status| state.leave(status));
+                return Err(error);
+            }
+        }
         state.placed.insert(container.id.clone(), placement.clone());
         Ok(placement)
     }
@@ -111,6 +120,7 @@ impl Networks {
         if let Some(placement) = state.placed.remove(id) {
             placement.networks.values().for_each(|status| state.leave(status));
         }
+        state.ports.give_back(id);
     }
 
     pub fn placement(&self, id: &ContainerId) -> Placement {
@@ -194,7 +204,7 @@ impl lighter_engine::Networks for Networks {
         Ok(())
     }
 
-    async fn port_conflicts(&self, _containers: &[Arc<Container>]) -> Result<Vec<PortConflict>> {
-        Ok(Vec::new())
+    async fn port_conflicts(&self, containers: &[Arc<Container>]) -> Result<Vec<PortConflict>> {
+        Ok(self.0.lock().ports.conflicts(containers))
     }
 }

@@ -350,3 +350,96 @@ fn requests_about_networks_are_recorded_with_their_container() {
     let connect = api.committed().pop().unwrap();
     assert_eq!((connect.kind.as_str(), connect.container_id.as_deref()), ("NetworkConnect", Some(id.as_str())));
 }
+
+/// A container of a compose project that publishes its port 80 on this port of the host.
+fn service(project: &str, at: &str) -> Value {
+    json!({
+        "Image": "busybox", "Cmd": ["sleep", "1000"], "Labels": {"com.docker.compose.project": project},
+        "ExposedPorts": {"80/tcp": {}}, "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": at}]}}
+    })
+}
+
+#[test]
+fn published_ports_are_shown_where_they_are() {
+    let api = Api::start();
+    let bindings = json!({"80/tcp": [{"HostPort": "8080"}, {"HostIp": "127.0.0.1", "HostPort": ""}], "82/tcp": null});
+    let exposed = json!({"80/tcp": {}, "81/udp": {}, "82/tcp": {}});
+    api.sleeper("web", &json!({"ExposedPorts": exposed, "HostConfig": {"PortBindings": bindings}}));
+    let ports = api.get("/containers/web/json").json()["NetworkSettings"]["Ports"].clone();
+    assert_eq!(ports["80/tcp"][0], json!({"HostIp": "0.0.0.0", "HostPort": "8080"}));
+    assert_eq!(ports["80/tcp"][1]["HostIp"], "127.0.0.1");
+    let chosen: u16 = ports["80/tcp"][1]["HostPort"].as_str().unwrap().parse().unwrap();
+    assert_eq!((&ports["81/udp"], &ports["82/tcp"]), (&Value::Null, &Value::Null));
+    let listed = api.get("/containers/json").json()[0]["Ports"].clone();
+    assert_eq!(
+        listed,
+        json!([
+            {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
+            {"IP": "127.0.0.1", "PrivatePort": 80, "PublicPort": chosen, "Type": "tcp"},
+            {"PrivatePort": 81, "Type": "udp"},
+            {"PrivatePort": 82, "Type": "tcp"},
+        ])
+    );
+    let id = api.get("/containers/web/json").json()["Id"].clone();
+    assert_eq!(api.get("/containers/web/json").json()["NetworkSettings"]["SandboxID"], id);
+    api.sleeper("all", &json!({"ExposedPorts": {"90/tcp": {}}, "HostConfig": {"PublishAllPorts": true}}));
+    let ports = api.get("/containers/all/json").json()["NetworkSettings"]["Ports"].clone();
+    assert_ne!(ports["90/tcp"][0]["HostPort"], json!(chosen.to_string()));
+    for bad in [json!({"x/tcp": [{}]}), json!({"80/tcp": [{"HostPort": "90-80"}]})] {
+        let body = json!({"Image": "busybox", "HostConfig": {"PortBindings": bad}});
+        let (status, words) = api.refused("POST", "/containers/create", &body);
+        assert!(status == 400 && words.starts_with("invalid port specification: "), "{status} {words}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_its_holder() {
+    let api = Api::start();
+    api.create("web", &service("shop", "8080"));
+    assert_eq!(api.post("/containers/web/start", "").status, 204);
+    let id = api.create("other", &service("blog", "8080"));
+    let (status, words) = api.refused("POST", "/containers/other/start", &Value::Null);
+    let wanted = format!(
+        "failed to set up container networking: driver failed programming external connectivity on endpoint other ({}): \
+         Bind for 0.0.0.0:8080 failed: port is already allocated, held by container web of stack shop",
+        &id[..12]
+    );
+    assert_eq!((status, words), (500, wanted.clone()));
+    let state = api.get("/containers/other/json").json()["State"].clone();
+    assert_eq!((&state["Status"], &state["ExitCode"], &state["Error"]), (&json!("created"), &json!(128), &json!(wanted)));
+    assert_eq!(api.post("/containers/web/stop?t=0", "").status, 204);
+    assert_eq!(api.post("/containers/other/start", "").status, 204);
+}
+
+#[test]
+fn the_first_start_of_a_project_names_every_collision() {
+    let api = Api::start();
+    api.create("old-web", &service("shop", "8080"));
+    api.create(
+        "old-db",
+        &json!({
+            "Image": "busybox", "Cmd": ["sleep", "1000"],
+            "HostConfig": {"PortBindings": {"5432/tcp": [{"HostIp": "127.0.0.1", "HostPort": "5432"}]}}
+        }),
+    );
+    for name in ["old-web", "old-db"] {
+        assert_eq!(api.post(&format!("/containers/{name}/start"), "").status, 204);
+    }
+    api.create("cache", &json!({"Image": "busybox", "Cmd": ["sleep", "9"], "Labels": {"com.docker.compose.project": "blog"}}));
+    api.create("web", &service("blog", "8080"));
+    api.create("db", &service("blog", "5432"));
+    let (_, words) = api.refused("POST", "/containers/cache/start", &Value::Null);
+    for part in [
+        "endpoint web (",
+        "Bind for 0.0.0.0:8080 failed: port is already allocated, held by container old-web of stack shop",
+        "endpoint db (",
+        "Bind for 0.0.0.0:5432 failed: port is already allocated, held by container old-db",
+    ] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    // The project's own containers make way for those that replace them.
+    api.create("new-web", &service("shop", "8080"));
+    api.create("new-job", &service("shop", "8090"));
+    assert_eq!(api.post("/containers/new-job/start", "").status, 204);
+    assert_eq!(api.refused("POST", "/containers/new-web/start", &Value::Null).0, 500);
+}

@@ -31,6 +31,7 @@ pub(crate) fn settle(
     endpoints: BTreeMap<String, EndpointConfig>,
 ) -> Result<Asked> {
     check_modes(config, host)?;
+    lighter_domain::ports::wanted(config, host)?;
     let mode = canonical(all, &host.network_mode);
     if host.network_mode.starts_with("container:") {
         return match endpoints.keys().find(|name| **name != host.network_mode) {

@@ -4,6 +4,7 @@
 //! `endpoints` has what a container may ask of a network, `joining` what happens at its start and end, `connect` what a
 //! client changes afterwards.
 
+mod conflicts;
 mod connect;
 pub(crate) mod endpoints;
 mod joining;

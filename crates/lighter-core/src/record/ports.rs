@@ -3,7 +3,7 @@
 use crate::daemon::Daemon;
 use lighter_domain::host_config::PortBinding;
 use lighter_domain::{Container, Result};
-use lighter_engine::{PortConflict, PortHolder};
+use lighter_engine::PortConflict;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -62,15 +62,7 @@ impl Daemon {
         let protocol = port.split_once('/').map_or("tcp", |(_, p)| p);
         let end = format!(":{}/{protocol}", at.host_port);
         let found = conflicts.iter().find(|c| c.container == container.id && c.port.ends_with(&end));
-        match found.map(|c| &c.holder) {
-            None => PortState::Wanted,
-            Some(PortHolder::Container(id)) => {
-                let name = self.shared().registry.find(id.as_str()).map(|e| e.snapshot().name.clone());
-                PortState::Taken(format!("container {}", name.as_deref().unwrap_or(id.short())))
-            }
-            Some(PortHolder::Process { pid, name }) => PortState::Taken(format!("process {name} ({pid})")),
-            Some(PortHolder::Unknown) => PortState::Taken("another program of the host".to_owned()),
-        }
+        found.map_or(PortState::Wanted, |c| PortState::Taken(self.shared().holder(&c.holder)))
     }
 }
 
