@@ -1,5 +1,6 @@
 //! What can be written. A `Vec<Change>` is a unit of work: all of it is stored, or nothing.
 
+use crate::{Bound, LogBatch};
 use lighter_domain::event::Event;
 use lighter_domain::resource::{ContainerSummary, ImagePullRecord, ImageSummary, NetworkSummary, StackSummary, VolumeSummary};
 use lighter_domain::{Container, Health, ShimEvent};
@@ -28,6 +29,8 @@ pub enum Change {
         container: Uuid,
         lines: Vec<(OffsetDateTime, String)>,
     },
+    /// What one look at a container's log found, to be searched. At most some hundred lines: others wait for it.
+    LogLines(LogBatch),
     /// `lastAccessedAt` of the container's mapping.
     TouchShimMapping {
         container: Uuid,
@@ -40,10 +43,10 @@ pub enum Change {
     Volumes(RowChange<VolumeSummary>),
     Networks(RowChange<NetworkSummary>),
     Stacks(RowChange<StackSummary>),
-    /// Removes at most [`crate::writer::PRUNE_STEP`] rows beyond the newest `keep`; counted in [`Applied::rows_affected`].
+    /// Removes at most [`crate::writer::PRUNE_STEP`] rows beyond the bound; counted in [`Applied::rows_affected`].
     Prune {
         what: Growing,
-        keep: u64,
+        bound: Bound,
     },
 }
 
@@ -65,6 +68,8 @@ pub enum Growing {
     ShimEvents,
     /// Log lines of containers that are gone.
     OrphanLogs,
+    /// Lines that are searched.
+    LogLines,
 }
 
 /// What a unit of work came to.

@@ -3,9 +3,10 @@
 use crate::recorder::{Recorder, Refused};
 use crate::repository::{ContainerLogs, Containers, Images, Networks, Repository, ShimEvents, Stacks, Volumes};
 use crate::writer::{Command, QUEUE, Set, Writer};
-use crate::{Applied, Change, Growing, Loaded, Result, StoreError, container, event, maintenance, mapping, open};
+use crate::{Applied, Change, Loaded, Result, StoreError, container, event, log_lines, maintenance, mapping, open};
 use lighter_domain::event::Event;
-use lighter_domain::{Container, ShimEvent, ShimMapping};
+use lighter_domain::log::search_terms;
+use lighter_domain::{Container, LogFilter, LogGap, LogLine, LogMark, ShimEvent, ShimMapping};
 use sqlx::SqlitePool;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,23 +25,6 @@ pub struct Store {
     recorder: Arc<Recorder>,
     readers: SqlitePool,
     path: Arc<Path>,
-}
-
-/// How many of the newest rows to keep; `None` keeps all.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Retention {
-    pub events: Option<u64>,
-    pub shim_events: Option<u64>,
-    /// Log lines of containers that are gone, counted among all log lines.
-    pub orphan_logs: Option<u64>,
-}
-
-/// How many rows were removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pruned {
-    pub events: u64,
-    pub shim_events: u64,
-    pub orphan_logs: u64,
 }
 
 impl Store {
@@ -95,32 +79,6 @@ impl Store {
         self.ask(Command::Flush).await
     }
 
-    /// Removes the oldest rows beyond what is to be kept, some hundred at a time, so that no other write waits for long.
-    pub async fn prune(&self, keep: Retention) -> Result<Pruned> {
-        Ok(Pruned {
-            events: self.prune_one(Growing::Events, keep.events).await?,
-            shim_events: self.prune_one(Growing::ShimEvents, keep.shim_events).await?,
-            orphan_logs: self.prune_one(Growing::OrphanLogs, keep.orphan_logs).await?,
-        })
-    }
-
-    /// Keeps the newest `keep` of Docker's events; how many were removed.
-    pub async fn prune_events(&self, keep: u64) -> Result<u64> {
-        self.prune_one(Growing::Events, Some(keep)).await
-    }
-
-    async fn prune_one(&self, what: Growing, keep: Option<u64>) -> Result<u64> {
-        let Some(keep) = keep else { return Ok(0) };
-        let mut total = 0;
-        loop {
-            let step = self.apply(vec![Change::Prune { what, keep }]).await?.rows_affected;
-            total += step;
-            if step < u64::from(crate::writer::PRUNE_STEP) {
-                return Ok(total);
-            }
-        }
-    }
-
     /// All containers that were put whole, oldest first, and the rows that cannot be read.
     pub async fn load_containers(&self) -> Result<Loaded<Container>> {
         container::load(&self.readers, None).await
@@ -157,6 +115,25 @@ impl Store {
     /// At most `limit` mappings, in the order of the ids that clients see, from the one after `after` on.
     pub async fn shim_mappings(&self, after: &str, limit: u32) -> Result<Vec<ShimMapping>> {
         mapping::page(&self.readers, after, limit).await
+    }
+
+    /// How far a container's log was looked at, by the rows that came of it.
+    pub async fn log_mark(&self, container: Uuid) -> Result<Option<LogMark>> {
+        log_lines::mark(&self.readers, container).await
+    }
+
+    /// Lines that meet the conditions, the newest first. A query that says nothing that must be there finds nothing.
+    pub async fn search_logs(&self, filter: &LogFilter) -> Result<Vec<LogLine>> {
+        let terms = search_terms(&filter.query);
+        if terms.is_none() && !filter.query.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        log_lines::search(&self.readers, terms.as_deref(), filter).await
+    }
+
+    /// What of the logs is not to be found where the filter looks, the newest first: some, if there are many.
+    pub async fn log_gaps(&self, filter: &LogFilter) -> Result<Vec<LogGap>> {
+        log_lines::gaps(&self.readers, filter).await
     }
 
     /// Examines the file; what is wrong with it.

@@ -5,7 +5,7 @@
 mod support;
 
 use lighter_domain::resource::{ImagePullRecord, ImageSummary, VolumeSummary};
-use lighter_store::{Change, Growing, Retention, RowChange, Store, StoreError};
+use lighter_store::{Bound, Change, Growing, Keep, Retention, RowChange, Store, StoreError};
 use sqlx::Connection;
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,15 +176,39 @@ async fn growing_tables_are_pruned_to_their_newest_rows() {
     let lines = |n: i64| (0..n).map(|n| (at(n), n.to_string())).collect();
     f.store.container_logs().append(living.uuid, lines(5)).await.unwrap();
     f.store.container_logs().append(Uuid::from_u128(5), lines(20)).await.unwrap();
-    let pruned = f.store.prune(Retention { events: Some(100), shim_events: Some(10), orphan_logs: Some(8) }).await.unwrap();
+    let pruned = f.store.prune(Retention {
+        events: Keep::rows(100),
+        shim_events: Keep::rows(10),
+        orphan_logs: Keep::rows(8),
+        ..Retention::default()
+    }).await.unwrap();
     assert_eq!((pruned.events, pruned.shim_events, pruned.orphan_logs), (1100, 20, 12));
     let left = f.store.events(None, None, 1000).await.unwrap();
     assert_eq!((left.len(), left[0].attributes["n"].as_str()), (100, "1100"));
     assert_eq!(f.store.container_logs().fetch(living.uuid, 10).await.unwrap().len(), 5, "the living keep theirs");
     assert_eq!(f.store.prune_events(0).await.unwrap(), 100);
     assert_eq!(f.store.last_event_id().await.unwrap(), 1200, "ids are never given twice");
-    let none = f.store.apply(vec![Change::Prune { what: Growing::Events, keep: u64::MAX }]).await.unwrap();
+    let none = f.store.apply(vec![Change::Prune { what: Growing::Events, bound: Bound::Newest(u64::MAX) }]).await.unwrap();
     assert_eq!(none.rows_affected, 0);
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_pruned() {
+    let f = Fixture::new().await;
+    let now = time::OffsetDateTime::now_utc();
+    let hours_ago = |n: i64| now - time::Duration::hours(n);
+    let event_of = |n| lighter_domain::Event { time: hours_ago(n), ..event(n) };
+    let request_of = |n| lighter_domain::ShimEvent { timestamp: hours_ago(n), ..shim_event(n) };
+    f.store.apply((0..700).rev().map(|n| Change::Event(event_of(n))).collect()).await.unwrap();
+    f.store.apply((0..10).rev().map(|n| Change::ShimEvent(request_of(n))).collect()).await.unwrap();
+    let lines = (0..10).rev().map(|n| (hours_ago(n), n.to_string())).collect();
+    f.store.container_logs().append(Uuid::from_u128(5), lines).await.unwrap();
+    let age = Some(std::time::Duration::from_secs(3 * 3600 + 1800));
+    let keep = Keep { rows: None, age };
+    let all = Retention { events: keep, shim_events: keep, orphan_logs: Keep { rows: Some(2), age }, log_lines: keep };
+    let pruned = f.store.prune(all).await.unwrap();
+    assert_eq!((pruned.events, pruned.shim_events, pruned.orphan_logs), (696, 6, 8));
+    assert_eq!(f.store.prune(all).await.unwrap(), lighter_store::Pruned::default());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

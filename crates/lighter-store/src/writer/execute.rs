@@ -1,8 +1,8 @@
 //! Transactions and the execution of each [`Change`]. Called by the writer task only.
 
-use super::{PRUNE_STEP, Set};
+use super::Set;
 use crate::repository::{logs, rows};
-use crate::{Applied, Change, Growing, Result, StoreError, container, event, image_pull, shim_event};
+use crate::{Applied, Change, Result, StoreError, container, event, image_pull, log_lines, retention, shim_event};
 use sqlx::sqlite::SqliteConnection;
 
 /// All sets in one transaction, each in a savepoint. An error here means that nothing of any set was stored.
@@ -93,39 +93,14 @@ async fn one(connection: &mut SqliteConnection, change: &mut Change, applied: &m
             1
         }
         Change::Logs { container, lines } => logs::append(connection, *container, lines).await?,
+        Change::LogLines(batch) => log_lines::append(connection, batch).await?,
         Change::Containers(change) => rows::change(connection, change).await?,
         Change::Images(change) => rows::change(connection, change).await?,
         Change::ImagePull(pull) => image_pull::insert(connection, pull).await?,
         Change::Volumes(change) => rows::change(connection, change).await?,
         Change::Networks(change) => rows::change(connection, change).await?,
         Change::Stacks(change) => rows::change(connection, change).await?,
-        Change::Prune { what, keep } => prune(connection, *what, *keep).await?,
+        Change::Prune { what, bound } => retention::step(connection, *what, *bound).await?,
     };
     Ok(())
-}
-
-/// Ids grow with time and have gaps only where rows were pruned, so the newest `keep` are those within `keep` of the last.
-async fn prune(connection: &mut SqliteConnection, what: Growing, keep: u64) -> Result<u64> {
-    let sql = match what {
-        Growing::Events => {
-            "DELETE FROM events WHERE id IN (SELECT id FROM events \
-             WHERE id <= (SELECT max(id) FROM events) - ? ORDER BY id LIMIT ?)"
-        }
-        Growing::ShimEvents => {
-            "DELETE FROM shimEvents WHERE id IN (SELECT id FROM shimEvents \
-             WHERE id <= (SELECT max(id) FROM shimEvents) - ? ORDER BY id LIMIT ?)"
-        }
-        Growing::OrphanLogs => {
-            "DELETE FROM containerLogs WHERE id IN (SELECT l.id FROM containerLogs l \
-             WHERE l.id <= (SELECT max(id) FROM containerLogs) - ? \
-             AND NOT EXISTS (SELECT 1 FROM containers c WHERE c.id = l.containerId) ORDER BY l.id LIMIT ?)"
-        }
-    };
-    let done = sqlx::query(sql)
-        .bind(i64::try_from(keep).unwrap_or(i64::MAX))
-        .bind(PRUNE_STEP)
-        .execute(connection)
-        .await
-        .map_err(StoreError::sql("pruning"))?;
-    Ok(done.rows_affected())
 }
