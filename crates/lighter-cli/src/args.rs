@@ -26,6 +26,9 @@ pub enum Command {
         /// Name or id, also of a container that is gone
         container: String,
     },
+    /// What containers printed
+    #[command(subcommand)]
+    Logs(Logs),
     /// Who has which port of the host
     Ports,
     /// Look at this machine: what works, what does not, and what to do
@@ -74,6 +77,38 @@ pub struct Events {
     pub since: Option<String>,
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Logs {
+    /// Find lines by their words, also of containers that are gone
+    Search(LogSearch),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct LogSearch {
+    /// Words that must all be there; 'several words' beside each other, begin*, -word that must not be there
+    #[arg(required_unless_present_any = ["container", "stack", "level", "source", "since", "until"], allow_hyphen_values = true)]
+    pub query: Vec<String>,
+    /// Name or id, also of a container that is gone; may be given several times, as may stacks
+    #[arg(long, value_name = "CONTAINER")]
+    pub container: Vec<String>,
+    /// Compose project
+    #[arg(long, value_name = "STACK")]
+    pub stack: Vec<String>,
+    /// At least so severe
+    #[arg(long, value_parser = ["trace", "debug", "info", "warn", "error", "fatal"])]
+    pub level: Option<String>,
+    #[arg(long, value_parser = ["stdout", "stderr"])]
+    pub source: Option<String>,
+    /// A date, or a duration back from now: 2026-01-31T10:00:00Z, 1h30m
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// The newest so many [default: 100]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub limit: Option<u32>,
 }
 
 #[derive(Debug, ClapArgs)]

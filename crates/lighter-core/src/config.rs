@@ -2,7 +2,7 @@
 
 use crate::gc::GcPolicy;
 use lighter_domain::host_config::LogConfig;
-use lighter_store::Retention;
+use lighter_store::{Keep, Retention};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ pub struct CoreConfig {
     pub record: bool,
     /// How often new log lines of running containers are copied into the store.
     pub log_index_interval: Duration,
+    /// Lines that one look at a container's log takes at most.
+    pub log_index_lines: u64,
     /// How long a client waits for the engine before it is told so.
     pub engine_timeout: Duration,
     /// What is kept of records that grow with use, and how often they are looked at. The first time is at the start.
@@ -56,8 +58,14 @@ impl CoreConfig {
             debug: false,
             record: true,
             log_index_interval: Duration::from_secs(2),
+            log_index_lines: 100_000,
             engine_timeout: Duration::from_secs(60),
-            retention: Retention { events: Some(100_000), shim_events: Some(100_000), orphan_logs: Some(50_000) },
+            retention: Retention {
+                events: Keep::rows(100_000),
+                shim_events: Keep::rows(100_000),
+                orphan_logs: Keep::rows(50_000),
+                log_lines: Keep { rows: Some(500_000), age: Some(Duration::from_secs(14 * 24 * 3600)) },
+            },
             prune_interval: Duration::from_secs(600),
             defaults: ContainerDefaults::default(),
             gc: GcConfig::default(),

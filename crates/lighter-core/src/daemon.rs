@@ -81,7 +81,7 @@ impl Daemon {
     /// Stops background work and flushes the store. Containers go on.
     pub async fn shutdown(&self) {
         self.0.stop.cancel();
-        self.0.index_all_logs().await;
+        self.0.index_at_end().await;
         self.0.store_accesses().await;
         if let Err(error) = self.0.store.close().await {
             tracing::error!(%error, "the store did not close cleanly");

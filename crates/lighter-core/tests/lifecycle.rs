@@ -308,7 +308,7 @@ async fn old_records_are_removed_by_themselves() {
     let store = Store::open(&dir.path().join("lighter.db")).await.unwrap();
     let engine = Arc::new(MemoryEngine::new(MemoryConfig::default()));
     let mut config = CoreConfig::new(dir.path().to_owned());
-    config.retention.events = Some(3);
+    config.retention.events = lighter_store::Keep::rows(3);
     config.prune_interval = Duration::from_millis(20);
     let daemon = Daemon::start(config, store.clone(), engine).await.unwrap();
     let w = World { daemon, store, dir };

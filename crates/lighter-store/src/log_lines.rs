@@ -167,11 +167,13 @@ pub(crate) async fn gaps(pool: &SqlitePool, filter: &LogFilter) -> Result<Vec<Lo
     .map_err(StoreError::sql("reading what of logs was passed over"))?;
     rows.into_iter()
         .map(|(container_id, container, since, until)| {
-            let date = |text: &str| timestamp::parse(text).ok_or_else(|| StoreError::Corrupt {
-                table: "logGaps",
-                id: container_id.clone(),
-                reason: format!("{text:?} is not a date"),
-            });
+            let date = |text: &str| {
+                timestamp::parse(text).ok_or_else(|| StoreError::Corrupt {
+                    table: "logGaps",
+                    id: container_id.clone(),
+                    reason: format!("{text:?} is not a date"),
+                })
+            };
             Ok(LogGap { since: date(&since)?, until: date(&until)?, container_id: container_id.clone(), container })
         })
         .collect()

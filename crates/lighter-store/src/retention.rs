@@ -64,7 +64,9 @@ impl Store {
     /// The same of one table; how many rows were removed.
     pub async fn prune_table(&self, what: Growing, keep: Keep) -> Result<u64> {
         let newest = keep.rows.map(Bound::Newest);
-        let since = keep.age.map(|age| OffsetDateTime::now_utc().saturating_sub(time::Duration::try_from(age).unwrap_or(time::Duration::MAX)));
+        let since = keep
+            .age
+            .map(|age| OffsetDateTime::now_utc().saturating_sub(time::Duration::try_from(age).unwrap_or(time::Duration::MAX)));
         let mut total = 0;
         for bound in [newest, since.map(Bound::Since)].into_iter().flatten() {
             loop {
@@ -90,12 +92,26 @@ macro_rules! statements {
     ($table:literal, $time:literal, $which:literal) => {
         (
             concat!(
-                "DELETE FROM ", $table, " WHERE id IN (SELECT t.id FROM ", $table, " t WHERE ", $which,
-                " AND t.id <= (SELECT max(id) FROM ", $table, ") - ?1 ORDER BY t.id LIMIT ?2)"
+                "DELETE FROM ",
+                $table,
+                " WHERE id IN (SELECT t.id FROM ",
+                $table,
+                " t WHERE ",
+                $which,
+                " AND t.id <= (SELECT max(id) FROM ",
+                $table,
+                ") - ?1 ORDER BY t.id LIMIT ?2)"
             ),
             concat!(
-                "DELETE FROM ", $table, " WHERE id IN (SELECT id FROM (SELECT t.id, t.", $time, " AS at FROM ", $table, " t WHERE ",
-                $which, " ORDER BY t.id LIMIT ?2) WHERE at < ?1)"
+                "DELETE FROM ",
+                $table,
+                " WHERE id IN (SELECT id FROM (SELECT t.id, t.",
+                $time,
+                " AS at FROM ",
+                $table,
+                " t WHERE ",
+                $which,
+                " ORDER BY t.id LIMIT ?2) WHERE at < ?1)"
             ),
         )
     };
@@ -106,11 +122,9 @@ pub(crate) async fn step(connection: &mut SqliteConnection, what: Growing, bound
     let (newest, since) = match what {
         Growing::Events => statements!("events", "timeNano", "1"),
         Growing::ShimEvents => statements!("shimEvents", "timestamp", "1"),
-        Growing::OrphanLogs => statements!(
-            "containerLogs",
-            "createdAt",
-            "NOT EXISTS (SELECT 1 FROM containers c WHERE c.id = t.containerId)"
-        ),
+        Growing::OrphanLogs => {
+            statements!("containerLogs", "createdAt", "NOT EXISTS (SELECT 1 FROM containers c WHERE c.id = t.containerId)")
+        }
         Growing::LogLines => statements!("logLines", "timestamp", "1"),
     };
     let query = match bound {

@@ -43,7 +43,10 @@ async fn lines_are_found_by_words_and_by_what_they_are() {
     let lines = lines.iter().enumerate().map(|(n, m)| line(i64::try_from(n).unwrap(), m)).collect();
     f.store.apply(vec![batch(stream(1, Some("shop")), lines)]).await.unwrap();
     f.store.apply(vec![batch(stream(2, None), vec![line(9, "ERROR refused connection")])]).await.unwrap();
-    assert_eq!(found(&f.store, &query("refused")).await, ["ERROR refused connection", "ERROR connection refused by 10.0.0.1:5432"]);
+    assert_eq!(
+        found(&f.store, &query("refused")).await,
+        ["ERROR refused connection", "ERROR connection refused by 10.0.0.1:5432"]
+    );
     assert_eq!(found(&f.store, &query("\"connection refused\"")).await, ["ERROR connection refused by 10.0.0.1:5432"]);
     assert_eq!(found(&f.store, &query("10.0.0.1:5432")).await.len(), 1);
     assert_eq!(found(&f.store, &query("conn* -refused")).await, [""; 0]);
@@ -52,7 +55,10 @@ async fn lines_are_found_by_words_and_by_what_they_are() {
     let severe = LogFilter { levels: LogLevel::Error.and_above().collect(), ..query("") };
     assert_eq!(found(&f.store, &severe).await.len(), 3);
     assert_eq!(found(&f.store, &LogFilter { stacks: vec!["shop".into()], ..severe.clone() }).await.len(), 2);
-    assert_eq!(found(&f.store, &LogFilter { containers: vec![format!("{:064x}", 2)[..].to_owned()], ..query("") }).await.len(), 1);
+    assert_eq!(
+        found(&f.store, &LogFilter { containers: vec![format!("{:064x}", 2)[..].to_owned()], ..query("") }).await.len(),
+        1
+    );
     assert_eq!(found(&f.store, &LogFilter { source: Some(LogSource::Stderr), ..query("") }).await.len(), 3);
     let at_two = LogFilter { since: Some(at(2)), until: Some(at(2)), ..query("") };
     assert_eq!(found(&f.store, &at_two).await, ["warn: slow query"]);
@@ -116,6 +122,7 @@ async fn lines_are_pruned_with_their_words_and_their_streams() {
     assert!(f.store.log_mark(living.uuid).await.unwrap().is_some());
     assert_eq!(f.store.log_mark(Uuid::from_u128(1)).await.unwrap(), None);
     let mut db = f.raw().await;
-    let index: i64 = sqlx::query_scalar("SELECT count(*) FROM logSearch WHERE logSearch MATCH 'same'").fetch_one(&mut db).await.unwrap();
+    let index: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM logSearch WHERE logSearch MATCH 'same'").fetch_one(&mut db).await.unwrap();
     assert_eq!(index, 0);
 }

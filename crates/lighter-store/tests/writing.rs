@@ -176,12 +176,16 @@ async fn growing_tables_are_pruned_to_their_newest_rows() {
     let lines = |n: i64| (0..n).map(|n| (at(n), n.to_string())).collect();
     f.store.container_logs().append(living.uuid, lines(5)).await.unwrap();
     f.store.container_logs().append(Uuid::from_u128(5), lines(20)).await.unwrap();
-    let pruned = f.store.prune(Retention {
-        events: Keep::rows(100),
-        shim_events: Keep::rows(10),
-        orphan_logs: Keep::rows(8),
-        ..Retention::default()
-    }).await.unwrap();
+    let pruned = f
+        .store
+        .prune(Retention {
+            events: Keep::rows(100),
+            shim_events: Keep::rows(10),
+            orphan_logs: Keep::rows(8),
+            ..Retention::default()
+        })
+        .await
+        .unwrap();
     assert_eq!((pruned.events, pruned.shim_events, pruned.orphan_logs), (1100, 20, 12));
     let left = f.store.events(None, None, 1000).await.unwrap();
     assert_eq!((left.len(), left[0].attributes["n"].as_str()), (100, "1100"));

@@ -85,6 +85,27 @@ fn a_container_is_explained() {
 }
 
 #[test]
+fn logs_are_searched_also_those_of_the_gone() {
+    let Some(t) = ours() else { return };
+    let name = t.name("printer");
+    let script = "echo INFO ready; echo 'ERROR connection refused by db' >&2; echo token canary-word-1";
+    t.docker(&["run", "--name", &name, "-e", "MY_TOKEN=canary-word-1", "busybox", "sh", "-c", script]).ok();
+    let search = |args: &[&str]| run(t.daemon, &[&["logs", "search", "--container", &name][..], args].concat());
+    let out = search(&["refused", "-canary"]);
+    let lines = out.lines();
+    assert!(lines[0].starts_with("TIME ") && lines[0].ends_with("MESSAGE"), "{lines:#?}");
+    assert!(
+        lines.len() == 2 && lines[1].contains(&name) && lines[1].ends_with("error   ERROR connection refused by db"),
+        "{lines:#?}"
+    );
+    assert_eq!(search(&["--level", "error", "--json"]).ok().lines().count(), 1);
+    assert!(search(&["token"]).ok().ends_with("token ***"));
+    t.docker(&["rm", &name]).ok();
+    assert!(search(&["connection refused"]).ok().contains("refused by db"));
+    assert!(run(t.daemon, &["logs", "search"]).fails(2).contains("<QUERY>"));
+}
+
+#[test]
 fn the_doctor_looks_at_this_machine() {
     let Some(t) = ours() else { return };
     let out = run(t.daemon, &["doctor"]);

@@ -1,7 +1,7 @@
 //! From the domain to the JSON of `/lighter/v1`.
 
 use lighter_core::{PortState, PortUse};
-use lighter_domain::{Finding, ShimEvent, ShimMapping};
+use lighter_domain::{Finding, LogGap, LogLine, ShimEvent, ShimMapping};
 use lighter_wire::lighter as wire;
 
 pub fn event(event: ShimEvent) -> wire::Event {
@@ -94,4 +94,23 @@ pub fn port(port: PortUse) -> wire::Port {
 pub fn finding(finding: Finding) -> wire::Finding {
     let Finding { subject, verdict, found, advice } = finding;
     wire::Finding { subject, verdict: verdict.as_str().to_owned(), found, advice }
+}
+
+pub fn log_line(line: LogLine) -> wire::LogLine {
+    let LogLine { id, container_id, container, stack, at, source, level, message } = line;
+    wire::LogLine {
+        id,
+        timestamp: at,
+        container,
+        container_id,
+        stack,
+        source: source.as_str().to_owned(),
+        level: level.map(|level| level.as_str().to_owned()),
+        message,
+    }
+}
+
+pub fn log_gap(gap: LogGap) -> wire::LogGap {
+    let LogGap { container_id, container, since, until } = gap;
+    wire::LogGap { container, container_id, since, until }
 }

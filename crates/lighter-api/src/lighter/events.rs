@@ -31,12 +31,7 @@ pub async fn list(call: Call) -> Answer {
 }
 
 async fn filter(call: &Call) -> Result<ShimEventFilter, Failure> {
-    let mut containers = Vec::new();
-    for reference in call.values("container") {
-        let ids = call.daemon.ids_of(&reference).await?;
-        // Nothing was ever called so: a condition that nothing meets.
-        containers.extend(if ids.is_empty() { vec![reference] } else { ids });
-    }
+    let containers = call.ids("container").await?;
     let status = |text: String| {
         ShimStatus::parse(&text)
             .ok_or_else(|| Failure::bad_request(format!("unknown status {text:?}: it is ok, refused, failed or aborted")))

@@ -8,6 +8,7 @@ mod convert;
 mod events;
 mod explain;
 mod gc;
+mod logs;
 mod machine;
 mod store;
 
@@ -27,6 +28,7 @@ pub static ROUTES: &[Route] = routes! {
     GET    "/lighter/v1/events"                   LighterEvents           None      Read(events::list)
     GET    "/lighter/v1/mappings"                 LighterMappings         None      Read(explain::mappings)
     GET    "/lighter/v1/containers/{id}/explain"  LighterExplain          Container Read(explain::explain)
+    GET    "/lighter/v1/logs/search"              LighterLogSearch        None      Read(logs::search)
     GET    "/lighter/v1/ports"                    LighterPorts            None      Read(machine::ports)
     GET    "/lighter/v1/doctor"                   LighterDoctor           None      Read(machine::doctor)
     GET    "/lighter/v1/gc"                       LighterGcPlan           None      Read(gc::plan)
@@ -51,6 +53,17 @@ impl Call {
             None => Ok(PAGE),
             Some(n) => u32::try_from(n).ok().filter(|n| (1..=MOST).contains(n)).ok_or_else(bad),
         }
+    }
+
+    /// Ids of the containers that a parameter names, there or gone.
+    async fn ids(&self, name: &str) -> Result<Vec<String>, Failure> {
+        let mut all = Vec::new();
+        for reference in self.values(name) {
+            let ids = self.daemon.ids_of(&reference).await?;
+            // Nothing was ever called so: a condition that nothing meets.
+            all.extend(if ids.is_empty() { vec![reference] } else { ids });
+        }
+        Ok(all)
     }
 
     /// The values of a parameter that may be given several times, empty ones left out.

@@ -135,6 +135,38 @@ fn mappings_know_when_a_container_was_last_asked_for() {
 }
 
 #[test]
+fn printed_lines_are_searched() {
+    let api = Api::start();
+    let mut body = project("shop");
+    body["Cmd"] = json!(["sh", "-c", "echo INFO ready; echo ERROR disk full >&2; echo WARN disk slow; sleep 1000"]);
+    let id = api.create("web", &body);
+    api.post("/containers/web/start", "");
+    let found = |query: &str| {
+        let reply = api.get(&format!("/lighter/v1/logs/search?{query}"));
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()
+    };
+    let messages = |page: &Value| -> Vec<String> {
+        page["items"].as_array().unwrap().iter().map(|l| l["message"].as_str().unwrap().to_owned()).collect()
+    };
+    eventually("it has printed", || messages(&found("query=slow")).len() == 1);
+    assert_eq!(messages(&found("query=disk")), ["WARN disk slow", "ERROR disk full"]);
+    assert_eq!(messages(&found("query=disk+-slow&container=web")), ["ERROR disk full"]);
+    assert_eq!(messages(&found("level=warn&stack=shop&since=1h")).len(), 2);
+    assert_eq!(messages(&found("stack=none")).len() + messages(&found("container=nobody")).len(), 0);
+    let first = found("limit=2");
+    let next = found(&format!("limit=2&cursor={}", first["next"].as_str().unwrap()));
+    assert_eq!((messages(&next), &next["next"]), (vec!["INFO ready".to_owned()], &Value::Null));
+    let one = &found("source=stderr")["items"][0];
+    assert_eq!((one["containerId"].as_str(), &one["level"], &one["stack"]), (Some(id.as_str()), &json!("error"), &json!("shop")));
+    api.send("DELETE", "/containers/web?force=1", "");
+    assert_eq!(messages(&found("query=disk&container=web")).len(), 2, "it is gone, what it said is not");
+    for bad in ["level=odd", "source=both", "cursor=x", "since=x", "q=x"] {
+        assert_eq!(api.get(&format!("/lighter/v1/logs/search?{bad}")).status, 400, "{bad}");
+    }
+}
+
+#[test]
 fn the_database_is_examined_and_copied_while_it_is_written() {
     let api = Api::start();
     api.create("kept", &json!({"Image": "busybox"}));

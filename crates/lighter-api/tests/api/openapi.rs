@@ -129,6 +129,8 @@ fn answers_have_the_documented_form() {
         ("LighterMappings", "/lighter/v1/mappings"),
         ("LighterExplain", "/lighter/v1/containers/web/explain"),
         ("LighterExplain", "/lighter/v1/containers/nope/explain"),
+        ("LighterLogSearch", "/lighter/v1/logs/search?query=x"),
+        ("LighterLogSearch", "/lighter/v1/logs/search?level=odd"),
         ("LighterPorts", "/lighter/v1/ports"),
         ("LighterDoctor", "/lighter/v1/doctor"),
         ("LighterGcPlan", "/lighter/v1/gc?keepDuration=0s"),

@@ -5,11 +5,12 @@ mod doctor;
 mod events;
 mod explain;
 mod gc;
+mod logs;
 mod ports;
 mod shell;
 mod store;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, Logs};
 use crate::client::{self, Client};
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match command {
         Command::Events(query) => events::run(&asker()?, query).await?,
         Command::Explain { container } => explain::run(&asker()?, &container).await?,
+        Command::Logs(Logs::Search(query)) => logs::search(&asker()?, query).await?,
         Command::Ports => ports::run(&asker()?).await?,
         Command::Gc(how) => gc::run(&asker()?, &how).await?,
         Command::Doctor => return doctor::run(&asker()?).await,

@@ -32,7 +32,7 @@ impl Actor {
         let mut container = (*before).clone();
         container.state = ContainerState::Removing;
         self.entry.publish(Arc::new(container.clone()));
-        self.shared.index_logs(&before).await;
+        self.shared.index_last_logs(before.clone()).await;
         let removal = self.shared.engine.remove(&self.entry.id);
         if let Err(error) = self.shared.bounded("removing a container", removal).await {
             container.state = ContainerState::Dead;

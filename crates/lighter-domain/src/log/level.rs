@@ -104,7 +104,8 @@ fn without_colours(line: &str) -> String {
     let mut parts = line.split('\u{1b}');
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let command = part.strip_prefix('[').and_then(|rest| Some(rest.split_at(rest.find(|c: char| c.is_ascii_alphabetic())? + 1)));
+        let command =
+            part.strip_prefix('[').and_then(|rest| Some(rest.split_at(rest.find(|c: char| c.is_ascii_alphabetic())? + 1)));
         out.push_str(command.map_or(part, |(_, text)| text));
     }
     out

@@ -6,11 +6,13 @@
 mod events;
 mod explain;
 mod gc;
+mod logs;
 mod machine;
 
 pub use events::Event;
 pub use explain::{Explained, ExplainedContainer, Fate, Field, Mapping};
 pub use gc::{CollectedImage, Collection};
+pub use logs::{LogGap, LogLine, LogPage};
 pub use machine::{Check, Finding, Findings, Port, PortState};
 
 use serde::{Deserialize, Serialize};
