@@ -126,7 +126,6 @@ async fn a_flood_is_cut_and_the_cut_is_told() {
 /// `cargo test --release -p lighter-core --test log_index -- --ignored --nocapture`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
-#[expect(clippy::print_stderr, reason = "it is what a measurement is for")]
 async fn cost_of_a_flood() {
     let (dir, engine) = (tempfile::tempdir().unwrap(), engine());
     let daemon = daemon(dir.path(), &engine, 100_000).await;
