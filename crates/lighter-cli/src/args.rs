@@ -31,6 +31,11 @@ pub enum Command {
     Logs(Logs),
     /// Who has which port of the host
     Ports,
+    /// Containers that belong together: compose projects
+    Stacks {
+        #[command(subcommand)]
+        what: Option<Stacks>,
+    },
     /// Look at this machine: what works, what does not, and what to do
     Doctor,
     /// Remove images that nobody uses, by the daemon's policy or the one given here
@@ -109,6 +114,12 @@ pub struct LogSearch {
     /// The newest so many [default: 100]
     #[arg(short = 'n', long, value_name = "N")]
     pub limit: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Stacks {
+    /// One stack: its containers, what waits for what, ports, volumes, networks
+    Show { name: String },
 }
 
 #[derive(Debug, ClapArgs)]

@@ -419,7 +419,7 @@ impl Actor {
         match self.commit(container, vec![event]).await {
             Ok(()) => {
                 self.shared.registry.release(&old, &self.entry.id);
-                self.renamed().await;
+                self.renamed().await?;
                 Ok(())
             }
             Err(error) => {

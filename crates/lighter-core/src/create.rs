@@ -128,7 +128,11 @@ impl Daemon {
         shared.bounded("making a container", shared.engine.create(&container)).await?;
         let container = Arc::new(container);
         let event = of_container(&container, "create", &[]);
-        let stored = shared.persist(vec![Change::PutContainer(container.clone())], vec![event]).await?;
+        let mut changes = vec![Change::PutContainer(container.clone())];
+        if container.compose_project().is_some() {
+            changes.push(Change::JoinStack(container.clone()));
+        }
+        let stored = shared.persist(changes, vec![event]).await?;
         let (commands, queue) = mpsc::channel(QUEUE);
         let entry = Arc::new(Entry::new(container, commands));
         shared.registry.insert(entry.clone());

@@ -42,6 +42,6 @@ pub use detach::{DetachKeys, Detector};
 pub use events::{EventQuery, EventStream};
 pub use gc::{GcImage, GcPolicy, GcReason, GcReport};
 pub use log_index::FoundLines;
-pub use record::{Explained, PortState, PortUse, RecordStream};
+pub use record::{Explained, PortState, PortUse, RecordStream, StackView};
 pub use requests::*;
 pub use stats::UsageStream;

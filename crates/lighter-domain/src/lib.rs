@@ -23,6 +23,7 @@ pub mod resource;
 pub mod sample;
 pub mod shim_event;
 pub mod signal;
+pub mod stack;
 pub mod state;
 pub mod volume;
 
@@ -42,4 +43,5 @@ pub use network::{Network, Placement};
 pub use ports::WantedPort;
 pub use shim_event::{ShimEvent, ShimEventFilter, ShimStatus};
 pub use signal::Signal;
+pub use stack::Stack;
 pub use state::{ContainerState, Exit};

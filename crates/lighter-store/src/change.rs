@@ -3,7 +3,7 @@
 use crate::{Bound, LogBatch};
 use lighter_domain::event::Event;
 use lighter_domain::resource::{ContainerSummary, ImagePullRecord, ImageSummary, NetworkSummary, StackSummary, VolumeSummary};
-use lighter_domain::{Container, Health, ShimEvent};
+use lighter_domain::{Container, Health, Network, ShimEvent};
 use std::sync::Arc;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -43,6 +43,14 @@ pub enum Change {
     Volumes(RowChange<VolumeSummary>),
     Networks(RowChange<NetworkSummary>),
     Stacks(RowChange<StackSummary>),
+    /// Inserts or updates the row of a network. Who is on it follows from `containers.networkIds`.
+    PutNetwork(Arc<Network>),
+    /// By the id that clients see.
+    DeleteNetwork(String),
+    /// The table holds exactly these networks afterwards, with who is on them.
+    SyncNetworks(Vec<Arc<Network>>),
+    /// A container of a compose project is new or has another name: its stack has it, under that name.
+    JoinStack(Arc<Container>),
     /// Removes at most [`crate::writer::PRUNE_STEP`] rows beyond the bound; counted in [`Applied::rows_affected`].
     Prune {
         what: Growing,

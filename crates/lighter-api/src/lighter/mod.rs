@@ -10,6 +10,7 @@ mod explain;
 mod gc;
 mod logs;
 mod machine;
+mod stacks;
 mod store;
 
 use crate::call::Call;
@@ -30,6 +31,8 @@ pub static ROUTES: &[Route] = routes! {
     GET    "/lighter/v1/containers/{id}/explain"  LighterExplain          Container Read(explain::explain)
     GET    "/lighter/v1/logs/search"              LighterLogSearch        None      Read(logs::search)
     GET    "/lighter/v1/ports"                    LighterPorts            None      Read(machine::ports)
+    GET    "/lighter/v1/stacks"                   LighterStacks           None      Read(stacks::list)
+    GET    "/lighter/v1/stacks/{id}"              LighterStack            None      Read(stacks::show)
     GET    "/lighter/v1/doctor"                   LighterDoctor           None      Read(machine::doctor)
     GET    "/lighter/v1/gc"                       LighterGcPlan           None      Read(gc::plan)
     POST   "/lighter/v1/gc"                       LighterGc               None      Change(gc::run)

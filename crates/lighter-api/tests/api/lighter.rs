@@ -193,3 +193,53 @@ fn the_database_is_examined_and_copied_while_it_is_written() {
         files.flatten().all(|f| !f.file_name().to_string_lossy().starts_with(".backup"))
     });
 }
+
+#[test]
+fn a_compose_project_is_a_stack_with_its_graph() {
+    let api = Api::start();
+    let service = |name: &str, waits: &str, cmd: Value| {
+        let labels = json!({
+            "com.docker.compose.project": "shop", "com.docker.compose.service": name, "com.docker.compose.depends_on": waits
+        });
+        let host =
+            json!({"PortBindings": {"80/tcp": [{"HostPort": if name == "web" { "8080" } else { "" }}]}, "Binds": ["data:/d"]});
+        api.create(&format!("shop-{name}-1"), &json!({"Image": "busybox", "Cmd": cmd, "Labels": labels, "HostConfig": host}))
+    };
+    let sleep = json!(["sleep", "1000"]);
+    service("db", "", sleep.clone());
+    service("migrate", "db:service_started:false", json!(["true"]));
+    let web = service("web", "db:service_healthy:false,migrate:service_completed_successfully:false", sleep);
+    let shop = || api.get("/lighter/v1/stacks/shop").json();
+    assert_eq!(shop()["status"], "stopped");
+    assert_eq!(
+        shop()["graph"],
+        json!({
+            "db": [], "migrate": [{"service": "db", "condition": "service_started"}],
+            "web": [
+                {"service": "db", "condition": "service_healthy"},
+                {"service": "migrate", "condition": "service_completed_successfully"}
+            ]
+        })
+    );
+    for name in ["db", "migrate"] {
+        assert_eq!(api.post(&format!("/containers/shop-{name}-1/start"), "").status, 204);
+    }
+    api.post("/containers/shop-migrate-1/wait", "");
+    assert_eq!(shop()["status"], "degraded");
+    assert_eq!(api.post("/containers/shop-web-1/start", "").status, 204);
+    let up = shop();
+    assert_eq!(up["status"], "running", "what was to be done once is done: {up}");
+    assert_eq!((&up["volumes"], &up["networks"]), (&json!(["data"]), &json!(["bridge"])));
+    let held = up["ports"].as_array().unwrap().iter().find(|p| p["hostPort"] == 8080).unwrap();
+    assert_eq!((&held["containerId"], &held["state"]), (&json!(web), &json!("held")));
+    let states: Vec<_> = up["containers"].as_array().unwrap().iter().map(|c| (&c["service"], &c["exitCode"])).collect();
+    let null = Value::Null;
+    assert_eq!(states, [(&json!("db"), &null), (&json!("migrate"), &json!(0)), (&json!("web"), &null)]);
+    assert_eq!(api.get(&format!("/lighter/v1/stacks/{}", up["id"].as_str().unwrap())).json()["name"], "shop");
+    let missing = api.get("/lighter/v1/stacks/nope");
+    assert_eq!((missing.status, missing.message()), (404, "No such stack: nope".to_owned()));
+    for name in ["db", "migrate", "web"] {
+        assert_eq!(api.send("DELETE", &format!("/containers/shop-{name}-1?force=1"), "").status, 204);
+    }
+    assert_eq!(api.get("/lighter/v1/stacks").json(), json!({"items": [], "next": null}));
+}

@@ -8,6 +8,7 @@ mod gc;
 mod logs;
 mod ports;
 mod shell;
+mod stacks;
 mod store;
 
 use crate::args::{Args, Command, Logs};
@@ -28,6 +29,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Explain { container } => explain::run(&asker()?, &container).await?,
         Command::Logs(Logs::Search(query)) => logs::search(&asker()?, query).await?,
         Command::Ports => ports::run(&asker()?).await?,
+        Command::Stacks { what } => stacks::run(&asker()?, what).await?,
         Command::Gc(how) => gc::run(&asker()?, &how).await?,
         Command::Doctor => return doctor::run(&asker()?).await,
         Command::Context(what) => context::run(&asker()?, &what)?,

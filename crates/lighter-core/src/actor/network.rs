@@ -6,6 +6,7 @@ use crate::networks::{joined, left, place};
 use crate::wording;
 use lighter_domain::container::EndpointStatus;
 use lighter_domain::{Container, ContainerState, EndpointConfig, Error, Network, Result};
+use lighter_store::Change;
 use std::sync::Arc;
 
 impl Actor {
@@ -76,13 +77,19 @@ impl Actor {
 }
 
 impl Actor {
-    /// Others shall find the container by its new name from now on.
-    pub(super) async fn renamed(&mut self) {
+    /// Others shall find the container by its new name from now on, and its stack shall have it under that name.
+    pub(super) async fn renamed(&mut self) -> Result<()> {
         let container = self.container();
-        let Some(networks) = self.shared.engine.networks().filter(|_| container.state.is_running()) else { return };
-        if let Err(error) = self.shared.bounded("renaming on networks", networks.renamed(&container)).await {
+        let networks = self.shared.engine.networks().filter(|_| container.state.is_running());
+        if let Some(networks) = networks
+            && let Err(error) = self.shared.bounded("renaming on networks", networks.renamed(&container)).await
+        {
             tracing::warn!(id = %container.id, %error, "a container is still known by its old name");
         }
+        if container.compose_project().is_some() {
+            self.shared.persist(vec![Change::JoinStack(container)], Vec::new()).await?;
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use crate::daemon::Shared;
 use crate::wording;
 use lighter_domain::container::EndpointStatus;
 use lighter_domain::{Container, Event, Network, Placement, Result};
+use lighter_store::Change;
 use std::sync::Arc;
 
 /// A container runs there now. What it was configured for and the engine tells nothing of, it stays configured for.
@@ -81,7 +82,11 @@ impl Shared {
 
     /// At start-up: what runs is on its networks.
     pub(crate) async fn take_over_networks(&self, containers: &[Arc<Container>]) -> Result<()> {
+        if self.engine.networks().is_none() {
+            return Ok(());
+        }
         let all = self.all_networks().await?;
+        self.persist(vec![Change::SyncNetworks(all.clone())], Vec::new()).await?;
         for container in containers.iter().filter(|c| c.state.is_running()) {
             for at in container.networks.values() {
                 match all.iter().find(|n| n.id == at.network_id) {

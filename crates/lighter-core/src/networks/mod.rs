@@ -23,6 +23,7 @@ use lighter_domain::filter::Filters;
 use lighter_domain::network::NewNetwork;
 use lighter_domain::{Container, Error, Event, Network, Result};
 use lighter_engine::Networks;
+use lighter_store::Change;
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -144,7 +145,10 @@ impl Shared {
         };
         self.network_uses.end_removal(&network.id);
         removed?;
-        self.emit(vec![event(network, "destroy", None)]).await
+        let change = Change::DeleteNetwork(network.id.clone());
+        let stored = self.persist(vec![change], vec![event(network, "destroy", None)]).await?;
+        self.bus.publish(stored);
+        Ok(())
     }
 }
 
@@ -186,7 +190,9 @@ impl Daemon {
             return Err(Error::conflict(format!("network with name {name} already exists")));
         }
         let network = shared.bounded("making a network", networks.create(new)).await?;
-        shared.emit(vec![event(&network, "create", None)]).await?;
+        let change = Change::PutNetwork(network.clone());
+        let stored = shared.persist(vec![change], vec![event(&network, "create", None)]).await?;
+        shared.bus.publish(stored);
         Ok(network)
     }
 

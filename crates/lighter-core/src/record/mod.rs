@@ -7,10 +7,12 @@ mod doctor;
 mod explain;
 mod follow;
 mod ports;
+mod stacks;
 
 pub use explain::Explained;
 pub use follow::RecordStream;
 pub use ports::{PortState, PortUse};
+pub use stacks::StackView;
 
 pub(crate) use access::{Access, serve as note_access};
 

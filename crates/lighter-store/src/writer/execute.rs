@@ -2,7 +2,9 @@
 
 use super::Set;
 use crate::repository::{logs, rows};
-use crate::{Applied, Change, Result, StoreError, container, event, image_pull, log_lines, retention, shim_event};
+use crate::{
+    Applied, Change, Result, StoreError, container, event, image_pull, log_lines, network, retention, shim_event, stack,
+};
 use sqlx::sqlite::SqliteConnection;
 
 /// All sets in one transaction, each in a savepoint. An error here means that nothing of any set was stored.
@@ -81,7 +83,7 @@ async fn all(connection: &mut SqliteConnection, changes: &mut [Change]) -> Resul
 async fn one(connection: &mut SqliteConnection, change: &mut Change, applied: &mut Applied) -> Result<()> {
     applied.rows_affected += match change {
         Change::PutContainer(container) => container::put(connection, container).await?,
-        Change::DeleteContainer(uuid) => container::delete(connection, *uuid).await?,
+        Change::DeleteContainer(uuid) => stack::leave(connection, *uuid).await? + container::delete(connection, *uuid).await?,
         Change::PutHealth { container, health } => container::put_health(connection, *container, health).await?,
         Change::TouchShimMapping { container, at } => container::touch(connection, *container, *at).await?,
         Change::Event(event) => {
@@ -100,6 +102,10 @@ async fn one(connection: &mut SqliteConnection, change: &mut Change, applied: &m
         Change::Volumes(change) => rows::change(connection, change).await?,
         Change::Networks(change) => rows::change(connection, change).await?,
         Change::Stacks(change) => rows::change(connection, change).await?,
+        Change::PutNetwork(put) => network::put(connection, put).await?,
+        Change::DeleteNetwork(id) => network::delete(connection, id).await?,
+        Change::SyncNetworks(all) => network::sync(connection, all).await?,
+        Change::JoinStack(container) => stack::join(connection, container).await?,
         Change::Prune { what, bound } => retention::step(connection, *what, *bound).await?,
     };
     Ok(())

@@ -8,12 +8,14 @@ mod explain;
 mod gc;
 mod logs;
 mod machine;
+mod stacks;
 
 pub use events::Event;
 pub use explain::{Explained, ExplainedContainer, Fate, Field, Mapping};
 pub use gc::{CollectedImage, Collection};
 pub use logs::{LogGap, LogLine, LogPage};
 pub use machine::{Check, Finding, Findings, Port, PortState};
+pub use stacks::{Stack, StackContainer, Wait};
 
 use serde::{Deserialize, Serialize};
 
