@@ -6,7 +6,7 @@ use crate::detach::DetachKeys;
 use crate::events::of_container;
 use crate::registry::{Entry, Life};
 use crate::requests::{
-    AttachRequest, Attached, Inspected, LogStream, RemoveOptions, Sizes, StopOptions, WaitCondition, Waited, Waiting,
+    AttachRequest, Attached, Inspected, Origin, RemoveOptions, Sizes, StopOptions, WaitCondition, Waited, Waiting,
 };
 use crate::wording;
 use lighter_domain::state::{Decision, Request, decide};
@@ -151,7 +151,7 @@ impl Daemon {
         shared.emit(vec![of_container(&container, "resize", &size)]).await
     }
 
-    pub async fn logs(&self, reference: &str, query: LogQuery) -> Result<LogStream> {
+    pub async fn logs(&self, reference: &str, query: LogQuery) -> Result<Origin> {
         let container = self.entry(reference)?.snapshot();
         if !query.stdout && !query.stderr {
             return Err(Error::invalid("Bad parameters: you must choose at least one stream"));
@@ -159,7 +159,7 @@ impl Daemon {
         let shared = self.shared();
         let logs = shared.engine.logs().ok_or_else(|| shared.lacks("reading logs"))?;
         let bytes = shared.bounded("reading logs", logs.logs(&container, query)).await?;
-        Ok(LogStream { tty: container.config.tty, bytes })
+        Ok(Origin { tty: container.config.tty, bytes })
     }
 
     pub async fn inspect(&self, reference: &str, size: bool) -> Result<Inspected> {

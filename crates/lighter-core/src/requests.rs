@@ -105,7 +105,7 @@ pub struct AttachRequest {
 pub struct Attached {
     pub tty: bool,
     /// Past output, to be sent first.
-    pub logs: Option<LogStream>,
+    pub logs: Option<Origin>,
     pub session: Option<Session>,
     /// The keys that end the attachment (only looked for with a terminal). Feed the client's bytes through
     /// [`crate::DetachKeys`]; when they match, drop the session and call [`crate::Daemon::detached`].
@@ -114,14 +114,14 @@ pub struct Attached {
 }
 
 /// Output in the client's format: raw with a terminal, else in stdcopy frames.
-pub struct LogStream {
+pub struct Origin {
     pub tty: bool,
     pub bytes: ByteStream,
 }
 
-impl std::fmt::Debug for LogStream {
+impl std::fmt::Debug for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LogStream").field("tty", &self.tty).finish_non_exhaustive()
+        f.debug_struct("Origin").field("tty", &self.tty).finish_non_exhaustive()
     }
 }
 

@@ -1,9 +1,9 @@
 //! What can be written. A `Vec<Change>` is a unit of work: all of it is stored, or nothing.
 
-use crate::{Bound, LogBatch};
+use crate::{Bound, LogBatch, Thinning};
 use lighter_domain::event::Event;
 use lighter_domain::resource::{ContainerSummary, ImagePullRecord, ImageSummary, NetworkSummary, StackSummary, VolumeSummary};
-use lighter_domain::{Container, Health, Network, ShimEvent};
+use lighter_domain::{Container, Health, MetricsSample, Network, Origin, ShimEvent};
 use std::sync::Arc;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -31,6 +31,9 @@ pub enum Change {
     },
     /// What one look at a container's log found, to be searched. At most some hundred lines: others wait for it.
     LogLines(LogBatch),
+    /// What a container used at one moment.
+    Metrics(Origin, MetricsSample),
+    ThinMetrics(Thinning),
     /// `lastAccessedAt` of the container's mapping.
     TouchShimMapping {
         container: Uuid,

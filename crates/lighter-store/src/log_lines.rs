@@ -5,7 +5,7 @@
 
 use crate::json::any_of;
 use crate::{Result, StoreError, timestamp};
-use lighter_domain::{LogFilter, LogGap, LogLevel, LogLine, LogMark, LogSource, LogStream, NewLogLine};
+use lighter_domain::{LogFilter, LogGap, LogLevel, LogLine, LogMark, LogSource, Origin, NewLogLine};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool};
 use sqlx::{Arguments as _, AssertSqlSafe, FromRow};
 use std::sync::{Arc, LazyLock};
@@ -29,7 +29,7 @@ static STATEMENTS: LazyLock<[Arc<str>; WIDTHS.len()]> = LazyLock::new(|| {
 /// What one look at a container's log found.
 #[derive(Debug, Clone)]
 pub struct LogBatch {
-    pub stream: LogStream,
+    pub stream: Origin,
     pub lines: Vec<NewLogLine>,
     /// Where the next look goes on.
     pub mark: LogMark,
@@ -40,7 +40,7 @@ pub struct LogBatch {
 /// Stores a batch inside the writer's transaction.
 pub(crate) async fn append(connection: &mut SqliteConnection, batch: &LogBatch) -> Result<u64> {
     let LogBatch { stream, lines, mark, gap } = batch;
-    let LogStream { container, shim_id, name, stack } = stream;
+    let Origin { container, shim_id, name, stack } = stream;
     let id: i64 = sqlx::query_scalar(
         "INSERT INTO logStreams (containerId, shimContainerId, name, stack, readUntil, readAtUntil) VALUES (?, ?, ?, ?, ?, ?) \
          ON CONFLICT (containerId) DO UPDATE SET name = excluded.name, stack = excluded.stack, \

@@ -2,7 +2,7 @@
 //! hundred in a transaction, so that no other write waits for long.
 
 use crate::writer::PRUNE_STEP;
-use crate::{Change, Growing, Result, Store, StoreError, log_lines, timestamp};
+use crate::{Change, Growing, MetricsRetention, Result, Store, StoreError, log_lines, timestamp};
 use sqlx::sqlite::SqliteConnection;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -29,6 +29,7 @@ pub struct Retention {
     pub orphan_logs: Keep,
     /// Lines that are searched, of all containers.
     pub log_lines: Keep,
+    pub metrics: MetricsRetention,
 }
 
 /// How many rows were removed.
@@ -38,6 +39,7 @@ pub struct Pruned {
     pub shim_events: u64,
     pub orphan_logs: u64,
     pub log_lines: u64,
+    pub metrics: u64,
 }
 
 /// Which rows are beyond what is kept.
@@ -52,12 +54,13 @@ pub enum Bound {
 impl Store {
     /// Removes what is beyond what is to be kept.
     pub async fn prune(&self, keep: Retention) -> Result<Pruned> {
-        let Retention { events, shim_events, orphan_logs, log_lines } = keep;
+        let Retention { events, shim_events, orphan_logs, log_lines, metrics } = keep;
         Ok(Pruned {
             events: self.prune_table(Growing::Events, events).await?,
             shim_events: self.prune_table(Growing::ShimEvents, shim_events).await?,
             orphan_logs: self.prune_table(Growing::OrphanLogs, orphan_logs).await?,
             log_lines: self.prune_table(Growing::LogLines, log_lines).await?,
+            metrics: self.prune_metrics(metrics).await?,
         })
     }
 

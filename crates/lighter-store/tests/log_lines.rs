@@ -4,13 +4,13 @@
 
 mod support;
 
-use lighter_domain::{LogFilter, LogLevel, LogMark, LogSource, LogStream, NewLogLine};
+use lighter_domain::{LogFilter, LogLevel, LogMark, LogSource, Origin, NewLogLine};
 use lighter_store::{Bound, Change, Growing, Keep, LogBatch, Store};
 use support::{Fixture, HOSTILE, Random, at};
 use uuid::Uuid;
 
-fn stream(n: u128, stack: Option<&str>) -> LogStream {
-    LogStream {
+fn stream(n: u128, stack: Option<&str>) -> Origin {
+    Origin {
         container: Uuid::from_u128(n),
         shim_id: format!("{n:064x}"),
         name: format!("c{n}"),
@@ -23,7 +23,7 @@ fn line(n: i64, message: &str) -> NewLogLine {
     NewLogLine { at: at(n), source, level: LogLevel::of_line(message), message: message.to_owned() }
 }
 
-fn batch(stream: LogStream, lines: Vec<NewLogLine>) -> Change {
+fn batch(stream: Origin, lines: Vec<NewLogLine>) -> Change {
     let mark = LogMark { at: lines.last().map_or(at(0), |l| l.at), lines: 1 };
     Change::LogLines(LogBatch { stream, lines, mark, gap: None })
 }
@@ -106,7 +106,7 @@ async fn lines_are_pruned_with_their_words_and_their_streams() {
     let f = Fixture::new().await;
     let living = std::sync::Arc::new(Random::new(1).container());
     f.store.apply(vec![Change::PutContainer(living.clone())]).await.unwrap();
-    let of_living = LogStream { container: living.uuid, ..stream(3, None) };
+    let of_living = Origin { container: living.uuid, ..stream(3, None) };
     f.store.apply(vec![batch(of_living, vec![line(0, "living")])]).await.unwrap();
     for n in 0..12 {
         let lines = (0..100).map(|i| line(n * 100 + i, &format!("word{} same", n * 100 + i))).collect();

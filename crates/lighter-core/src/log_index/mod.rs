@@ -14,7 +14,7 @@ mod secrets;
 pub use search::FoundLines;
 
 use crate::daemon::Shared;
-use lighter_domain::{Container, ContainerId, LogLevel, LogMark, LogStream, NewLogLine};
+use lighter_domain::{Container, ContainerId, LogLevel, LogMark, Origin, NewLogLine};
 use lighter_engine::LogQuery;
 use lighter_store::{Change, Growing, LOG_LINES_KEPT, LogBatch};
 use lines::{Lines, RawLine};
@@ -168,7 +168,7 @@ impl Shared {
 struct Take<'a> {
     shared: &'a Shared,
     container: &'a Container,
-    stream: LogStream,
+    stream: Origin,
     secrets: Secrets,
     before: Option<LogMark>,
     /// Lines of the moment of `before` that came by.
@@ -183,12 +183,7 @@ struct Take<'a> {
 
 impl<'a> Take<'a> {
     fn new(shared: &'a Shared, container: &'a Container, before: Option<LogMark>) -> Self {
-        let stream = LogStream {
-            container: container.uuid,
-            shim_id: container.id.as_str().to_owned(),
-            name: container.name.clone(),
-            stack: container.compose_project().map(str::to_owned),
-        };
+        let stream = Origin::of(container);
         let secrets = Secrets::of(container);
         let (batch, newest) = (Vec::new(), VecDeque::new());
         Self { shared, container, stream, secrets, before, passed: 0, mark: before, read: 0, batch, newest, gap: None }

@@ -8,7 +8,6 @@ pub use level::LogLevel;
 pub use terms::search_terms;
 
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 /// Which of a container's two streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,16 +27,6 @@ impl LogSource {
     pub fn parse(s: &str) -> Option<Self> {
         [Self::Stdout, Self::Stderr].into_iter().find(|source| source.as_str() == s)
     }
-}
-
-/// Whose lines: what is known of the container once it is gone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogStream {
-    pub container: Uuid,
-    /// The 64-hex id that clients see.
-    pub shim_id: String,
-    pub name: String,
-    pub stack: Option<String>,
 }
 
 /// One line, not yet stored.

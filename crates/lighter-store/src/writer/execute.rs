@@ -3,7 +3,7 @@
 use super::Set;
 use crate::repository::{logs, rows};
 use crate::{
-    Applied, Change, Result, StoreError, container, event, image_pull, log_lines, network, retention, shim_event, stack,
+    Applied, Change, Result, StoreError, container, event, image_pull, log_lines, metrics, network, retention, shim_event, stack,
 };
 use sqlx::sqlite::SqliteConnection;
 
@@ -96,6 +96,8 @@ async fn one(connection: &mut SqliteConnection, change: &mut Change, applied: &m
         }
         Change::Logs { container, lines } => logs::append(connection, *container, lines).await?,
         Change::LogLines(batch) => log_lines::append(connection, batch).await?,
+        Change::Metrics(origin, sample) => metrics::append(connection, origin, sample).await?,
+        Change::ThinMetrics(step) => metrics::thin(connection, step).await?,
         Change::Containers(change) => rows::change(connection, change).await?,
         Change::Images(change) => rows::change(connection, change).await?,
         Change::ImagePull(pull) => image_pull::insert(connection, pull).await?,
