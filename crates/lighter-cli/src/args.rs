@@ -29,6 +29,8 @@ pub enum Command {
     /// What containers printed
     #[command(subcommand)]
     Logs(Logs),
+    /// What a container, or each container of a stack, used over time
+    Metrics(Metrics),
     /// Who has which port of the host
     Ports,
     /// Containers that belong together: compose projects
@@ -120,6 +122,24 @@ pub struct LogSearch {
 pub enum Stacks {
     /// One stack: its containers, what waits for what, ports, volumes, networks
     Show { name: String },
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Metrics {
+    /// Container or stack, also one that is gone
+    #[arg(value_name = "CONTAINER|STACK")]
+    pub name: String,
+    /// A date, or a duration back from now
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub since: String,
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// The samples as comma-separated values
+    #[arg(long, conflicts_with = "svg")]
+    pub csv: bool,
+    /// Draw a chart into this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub svg: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

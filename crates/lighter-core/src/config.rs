@@ -2,7 +2,7 @@
 
 use crate::gc::GcPolicy;
 use lighter_domain::host_config::LogConfig;
-use lighter_store::{Keep, Retention};
+use lighter_store::{Keep, MetricsRetention, Retention};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ pub struct CoreConfig {
     pub log_index_interval: Duration,
     /// Lines that one look at a container's log takes at most.
     pub log_index_lines: u64,
+    /// How often it is noted what running containers use; zero is never.
+    pub metrics_interval: Duration,
     /// How long a client waits for the engine before it is told so.
     pub engine_timeout: Duration,
     /// What is kept of records that grow with use, and how often they are looked at. The first time is at the start.
@@ -59,11 +61,13 @@ impl CoreConfig {
             record: true,
             log_index_interval: Duration::from_secs(2),
             log_index_lines: 100_000,
+            metrics_interval: Duration::from_secs(10),
             engine_timeout: Duration::from_secs(60),
             retention: Retention {
                 events: Keep::rows(100_000),
                 shim_events: Keep::rows(100_000),
                 orphan_logs: Keep::rows(50_000),
+                metrics: MetricsRetention::default(),
                 log_lines: Keep { rows: Some(500_000), age: Some(Duration::from_secs(14 * 24 * 3600)) },
             },
             prune_interval: Duration::from_secs(600),

@@ -71,6 +71,7 @@ impl Daemon {
         });
         crate::reconcile::run(&shared).await?;
         tokio::spawn(crate::log_index::serve(shared.clone()));
+        tokio::spawn(crate::metrics::serve(shared.clone()));
         tokio::spawn(crate::retention::serve(shared.clone()));
         tokio::spawn(crate::record::note_access(shared.clone()));
         let daemon = Self(shared);

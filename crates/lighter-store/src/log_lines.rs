@@ -5,7 +5,7 @@
 
 use crate::json::any_of;
 use crate::{Result, StoreError, timestamp};
-use lighter_domain::{LogFilter, LogGap, LogLevel, LogLine, LogMark, LogSource, Origin, NewLogLine};
+use lighter_domain::{LogFilter, LogGap, LogLevel, LogLine, LogMark, LogSource, NewLogLine, Origin};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool};
 use sqlx::{Arguments as _, AssertSqlSafe, FromRow};
 use std::sync::{Arc, LazyLock};

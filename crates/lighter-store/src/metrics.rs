@@ -178,7 +178,8 @@ impl TryFrom<SourceRow> for Origin {
     type Error = StoreError;
 
     fn try_from(row: SourceRow) -> Result<Self> {
-        let corrupt = |e| StoreError::Corrupt { table: "metricsSources", id: row.id.to_string(), reason: format!("containerId: {e}") };
+        let corrupt =
+            |e| StoreError::Corrupt { table: "metricsSources", id: row.id.to_string(), reason: format!("containerId: {e}") };
         Ok(Self {
             container: Uuid::parse_str(&row.container_id).map_err(corrupt)?,
             shim_id: row.shim_container_id,

@@ -4,18 +4,13 @@
 
 mod support;
 
-use lighter_domain::{LogFilter, LogLevel, LogMark, LogSource, Origin, NewLogLine};
+use lighter_domain::{LogFilter, LogLevel, LogMark, LogSource, NewLogLine, Origin};
 use lighter_store::{Bound, Change, Growing, Keep, LogBatch, Store};
 use support::{Fixture, HOSTILE, Random, at};
 use uuid::Uuid;
 
 fn stream(n: u128, stack: Option<&str>) -> Origin {
-    Origin {
-        container: Uuid::from_u128(n),
-        shim_id: format!("{n:064x}"),
-        name: format!("c{n}"),
-        stack: stack.map(str::to_owned),
-    }
+    Origin { container: Uuid::from_u128(n), shim_id: format!("{n:064x}"), name: format!("c{n}"), stack: stack.map(str::to_owned) }
 }
 
 fn line(n: i64, message: &str) -> NewLogLine {

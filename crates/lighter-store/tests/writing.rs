@@ -209,7 +209,13 @@ async fn what_is_too_old_is_pruned() {
     f.store.container_logs().append(Uuid::from_u128(5), lines).await.unwrap();
     let age = Some(std::time::Duration::from_secs(3 * 3600 + 1800));
     let keep = Keep { rows: None, age };
-    let all = Retention { events: keep, shim_events: keep, orphan_logs: Keep { rows: Some(2), age }, log_lines: keep, ..Retention::default() };
+    let all = Retention {
+        events: keep,
+        shim_events: keep,
+        orphan_logs: Keep { rows: Some(2), age },
+        log_lines: keep,
+        ..Retention::default()
+    };
     let pruned = f.store.prune(all).await.unwrap();
     assert_eq!((pruned.events, pruned.shim_events, pruned.orphan_logs), (696, 6, 8));
     assert_eq!(f.store.prune(all).await.unwrap(), lighter_store::Pruned::default());

@@ -106,6 +106,28 @@ fn logs_are_searched_also_those_of_the_gone() {
 }
 
 #[test]
+fn what_a_container_used_is_shown() {
+    let Some(t) = ours() else { return };
+    let name = t.name("busy");
+    t.docker(&["run", "-d", "--name", &name, "busybox", "sh", "-c", "while :; do :; done"]).ok();
+    // The second sample comes with the next look, ten seconds later at most.
+    let rows = docker_compat_tests::eventually("two samples are kept", || {
+        let out = run(t.daemon, &["metrics", &name, "--csv"]);
+        (out.code == 0 && out.stdout.lines().count() >= 3).then_some(out.stdout)
+    });
+    let last: Vec<&str> = rows.lines().last().unwrap().split(',').collect();
+    assert!(last[1] == name && last[4].parse::<f64>().unwrap() > 5.0 && last[5].parse::<u64>().unwrap() > 0, "{rows}");
+    let shown = run(t.daemon, &["metrics", &name]);
+    assert!(shown.ok().starts_with(&format!("{name} (")) && shown.stdout.contains("% now, "), "{}", shown.stdout);
+    let dir = daemon::scratch("chart");
+    let file = dir.join("chart.svg");
+    run(t.daemon, &["metrics", &name, "--svg", file.to_str().unwrap()]).ok();
+    assert!(std::fs::read_to_string(&file).unwrap().contains("<polyline"));
+    std::fs::remove_dir_all(dir).unwrap();
+    assert!(run(t.daemon, &["metrics", "never-was"]).fails(1).contains("no container or stack of this name ran"));
+}
+
+#[test]
 fn the_doctor_looks_at_this_machine() {
     let Some(t) = ours() else { return };
     let out = run(t.daemon, &["doctor"]);

@@ -1,7 +1,7 @@
 //! From the domain to the JSON of `/lighter/v1`.
 
 use lighter_core::{PortState, PortUse};
-use lighter_domain::{Finding, LogGap, LogLine, ShimEvent, ShimMapping};
+use lighter_domain::{Finding, LogGap, LogLine, MetricsSample, MetricsSeries, Origin, ShimEvent, ShimMapping};
 use lighter_wire::lighter as wire;
 
 pub fn event(event: ShimEvent) -> wire::Event {
@@ -113,4 +113,15 @@ pub fn log_line(line: LogLine) -> wire::LogLine {
 pub fn log_gap(gap: LogGap) -> wire::LogGap {
     let LogGap { container_id, container, since, until } = gap;
     wire::LogGap { container, container_id, since, until }
+}
+
+pub fn series(series: MetricsSeries) -> wire::Series {
+    let MetricsSeries { origin, samples } = series;
+    let Origin { container: _, shim_id, name, stack } = origin;
+    wire::Series { container: name, container_id: shim_id, stack, samples: samples.into_iter().map(metric).collect() }
+}
+
+fn metric(sample: MetricsSample) -> wire::Metric {
+    let MetricsSample { at, cpu_usage, mem_usage, io_read, io_write, net_rx, net_tx } = sample;
+    wire::Metric { timestamp: at, cpu_usage, mem_usage, io_read, io_write, net_rx, net_tx }
 }

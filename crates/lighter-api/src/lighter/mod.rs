@@ -10,6 +10,7 @@ mod explain;
 mod gc;
 mod logs;
 mod machine;
+mod metrics;
 mod stacks;
 mod store;
 
@@ -30,6 +31,8 @@ pub static ROUTES: &[Route] = routes! {
     GET    "/lighter/v1/mappings"                 LighterMappings         None      Read(explain::mappings)
     GET    "/lighter/v1/containers/{id}/explain"  LighterExplain          Container Read(explain::explain)
     GET    "/lighter/v1/logs/search"              LighterLogSearch        None      Read(logs::search)
+    GET    "/lighter/v1/metrics"                  LighterMetrics          None      Read(metrics::list)
+    GET    "/lighter/v1/metrics/prometheus"       LighterPrometheus       None      Read(metrics::prometheus)
     GET    "/lighter/v1/ports"                    LighterPorts            None      Read(machine::ports)
     GET    "/lighter/v1/stacks"                   LighterStacks           None      Read(stacks::list)
     GET    "/lighter/v1/stacks/{id}"              LighterStack            None      Read(stacks::show)

@@ -167,6 +167,33 @@ fn printed_lines_are_searched() {
 }
 
 #[test]
+fn what_containers_use_is_kept_and_told() {
+    let api = Api::start();
+    let mut body = project("shop");
+    body["Cmd"] = json!(["sleep", "1000"]);
+    let id = api.create("web", &body);
+    api.create("idle", &project("shop"));
+    api.post("/containers/web/start", "");
+    let series = |query: &str| api.get(&format!("/lighter/v1/metrics?{query}")).json()["items"].as_array().unwrap().clone();
+    eventually("a sample is kept", || !series("container=web").is_empty());
+    let one = &series("stack=shop&since=1h")[0];
+    assert_eq!(
+        (one["container"].as_str(), one["containerId"].as_str(), &one["stack"]),
+        (Some("web"), Some(id.as_str()), &json!("shop"))
+    );
+    assert!(series("stack=other").is_empty() && series("until=2020-01-01").is_empty());
+    let text = api.get("/lighter/v1/metrics/prometheus");
+    assert_eq!(text.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let text = text.text();
+    assert!(text.contains("lighter_containers{state=\"running\"} 1\n") && text.contains("{state=\"created\"} 1\n"), "{text}");
+    let labels = format!("{{container=\"web\",id=\"{id}\",image=\"busybox\",stack=\"shop\"}}");
+    assert!(text.contains(&format!("lighter_container_cpu_seconds_total{labels} 0.000000000\n")), "{text}");
+    assert!(text.lines().all(|l| l.starts_with('#') || l.rsplit_once(' ').is_some_and(|(_, n)| n.parse::<f64>().is_ok())));
+    api.send("DELETE", "/containers/web?force=1", "");
+    assert_eq!(series("container=web").len(), 1, "it is gone, what it used is not");
+}
+
+#[test]
 fn the_database_is_examined_and_copied_while_it_is_written() {
     let api = Api::start();
     api.create("kept", &json!({"Image": "busybox"}));

@@ -37,7 +37,9 @@ impl Api {
         let (store, daemon, serving) = runtime.block_on(async {
             let store = Store::open(&dir.path().join("lighter.db")).await.unwrap();
             let engine = Arc::new(MemoryEngine::new(MemoryConfig::default()));
-            let daemon = Daemon::start(CoreConfig::new(dir.path().to_owned()), store.clone(), engine).await.unwrap();
+            let mut config = CoreConfig::new(dir.path().to_owned());
+            config.metrics_interval = Duration::from_millis(100);
+            let daemon = Daemon::start(config, store.clone(), engine).await.unwrap();
             let listener = tokio::net::UnixListener::bind(dir.path().join("sock")).unwrap();
             let served = serve(daemon.clone(), ApiConfig::default(), vec![listener], shutdown.clone());
             (store, daemon, tokio::spawn(served))

@@ -6,6 +6,7 @@ mod events;
 mod explain;
 mod gc;
 mod logs;
+mod metrics;
 mod ports;
 mod shell;
 mod stacks;
@@ -28,6 +29,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Events(query) => events::run(&asker()?, query).await?,
         Command::Explain { container } => explain::run(&asker()?, &container).await?,
         Command::Logs(Logs::Search(query)) => logs::search(&asker()?, query).await?,
+        Command::Metrics(how) => metrics::run(&asker()?, how).await?,
         Command::Ports => ports::run(&asker()?).await?,
         Command::Stacks { what } => stacks::run(&asker()?, what).await?,
         Command::Gc(how) => gc::run(&asker()?, &how).await?,

@@ -14,7 +14,7 @@ mod secrets;
 pub use search::FoundLines;
 
 use crate::daemon::Shared;
-use lighter_domain::{Container, ContainerId, LogLevel, LogMark, Origin, NewLogLine};
+use lighter_domain::{Container, ContainerId, LogLevel, LogMark, NewLogLine, Origin};
 use lighter_engine::LogQuery;
 use lighter_store::{Change, Growing, LOG_LINES_KEPT, LogBatch};
 use lines::{Lines, RawLine};

@@ -8,6 +8,7 @@ mod explain;
 mod gc;
 mod logs;
 mod machine;
+mod metrics;
 mod stacks;
 
 pub use events::Event;
@@ -15,6 +16,7 @@ pub use explain::{Explained, ExplainedContainer, Fate, Field, Mapping};
 pub use gc::{CollectedImage, Collection};
 pub use logs::{LogGap, LogLine, LogPage};
 pub use machine::{Check, Finding, Findings, Port, PortState};
+pub use metrics::{Metric, Metrics, Series};
 pub use stacks::{Stack, StackContainer, Wait};
 
 use serde::{Deserialize, Serialize};
