@@ -58,6 +58,22 @@ pub async fn run(asker: &Asker, how: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A value in words.
+type Shown = fn(f64) -> String;
+
+fn percent(value: f64) -> String {
+    format!("{value:.1}%")
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no value is negative")]
+fn size(value: f64) -> String {
+    human::size(value.round() as u64)
+}
+
+fn per_second(value: f64) -> String {
+    format!("{}/s", size(value))
+}
+
 fn print(series: &Series, now: OffsetDateTime, width: usize) -> anyhow::Result<()> {
     let short: String = series.container_id.chars().take(12).collect();
     let (Some(first), Some(last)) = (series.samples.first(), series.samples.last()) else { return Ok(()) };
@@ -67,18 +83,14 @@ fn print(series: &Series, now: OffsetDateTime, width: usize) -> anyhow::Result<(
     let rates = rates(series);
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     let memory: Vec<f64> = series.samples.iter().map(|s| s.mem_usage as f64).collect();
-    let percent = |v: f64| format!("{v:.1}%");
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no rate is negative")]
-    let size = |v: f64| human::size(v.round() as u64);
-    let per_second = |v: f64| format!("{}/s", size(v));
     let column = |of: fn(&Rate) -> f64| rates.iter().map(of).collect::<Vec<_>>();
-    let lines: [(&str, Vec<f64>, &dyn Fn(f64) -> String); 6] = [
-        ("cpu", column(|r| r.cpu_percent), &percent),
-        ("memory", memory, &size),
-        ("read", column(|r| r.io_read), &per_second),
-        ("written", column(|r| r.io_write), &per_second),
-        ("received", column(|r| r.net_rx), &per_second),
-        ("sent", column(|r| r.net_tx), &per_second),
+    let lines: [(&str, Vec<f64>, Shown); 6] = [
+        ("cpu", column(|r| r.cpu_percent), percent),
+        ("memory", memory, size),
+        ("read", column(|r| r.io_read), per_second),
+        ("written", column(|r| r.io_write), per_second),
+        ("received", column(|r| r.net_rx), per_second),
+        ("sent", column(|r| r.net_tx), per_second),
     ];
     for (name, values, shown) in lines {
         let most = values.iter().copied().fold(0.0, f64::max);

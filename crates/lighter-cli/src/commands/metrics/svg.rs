@@ -1,7 +1,7 @@
 //! A chart as an SVG image that stands alone: four panels over one time axis, a line for each container.
 
 use super::rates::{Rate, rates};
-use lighter_wire::human;
+use super::{Shown, per_second, percent, size};
 use lighter_wire::lighter::Series;
 use std::fmt::Write as _;
 use time::OffsetDateTime;
@@ -17,7 +17,7 @@ type Points = Vec<(OffsetDateTime, f64)>;
 
 struct Panel {
     title: &'static str,
-    unit: fn(f64) -> String,
+    unit: Shown,
     lines: Vec<Points>,
 }
 
@@ -27,8 +27,8 @@ pub fn chart(name: &str, series: &[Series]) -> String {
     #[expect(clippy::cast_precision_loss, reason = "pixels are coarser")]
     let memory = series.iter().map(|s| s.samples.iter().map(|m| (m.timestamp, m.mem_usage as f64)).collect()).collect();
     let panels = [
-        Panel { title: "processor, 100% is one core", unit: |v| format!("{v:.1}%"), lines: of(|r| r.cpu_percent) },
-        Panel { title: "memory", unit: bytes, lines: memory },
+        Panel { title: "processor, 100% is one core", unit: percent, lines: of(|r| r.cpu_percent) },
+        Panel { title: "memory", unit: size, lines: memory },
         Panel { title: "block devices, read and written", unit: per_second, lines: of(|r| r.io_read + r.io_write) },
         Panel { title: "network, received and sent", unit: per_second, lines: of(|r| r.net_rx + r.net_tx) },
     ];
@@ -91,15 +91,6 @@ fn draw(out: &mut String, panel: &Panel, top: f64, (from, to): (OffsetDateTime, 
         let _ =
             writeln!(out, "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\" points=\"{}\"/>", points.trim_end());
     }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no value is negative")]
-fn bytes(value: f64) -> String {
-    human::size(value.round() as u64)
-}
-
-fn per_second(value: f64) -> String {
-    format!("{}/s", bytes(value))
 }
 
 fn stamp(at: OffsetDateTime) -> String {
