@@ -49,6 +49,7 @@ compat | compat-dockerd)
     scripts/test-clients.sh
     # `script` of bsdutils gives the terminal; stty is coreutils; `docker top` asks the machine's ps.
     have script || apt_install bsdutils
+    have openssl || apt_install openssl
     have ps || apt_install procps
     if [ "$verb" = compat ]; then
         static_programs
