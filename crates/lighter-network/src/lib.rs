@@ -10,11 +10,13 @@
 //! - `links` and `firewall` say what to ask of the kernel, `netlink` asks it.
 //! - `netns` makes and enters namespaces. `leases` and `pools` decide on addresses. `state` remembers.
 //! - [`resolv`] and [`hosts`] are pure text.
+//! - [`dns`] answers containers on user-defined networks.
 //!
 //! Today there is one network, the default bridge. What is per network (`NetworkInfo`, the leases, the
 //! rules of `firewall`) is already a value of its own, so that user-defined networks become a map of them.
 
 mod addr;
+pub mod dns;
 mod error;
 mod firewall;
 pub mod hosts;

@@ -113,6 +113,46 @@ pub fn resolv_conf(host: &str, overrides: &DnsOverrides, mode: ResolvMode) -> St
     out
 }
 
+/// The `resolv.conf` of a container with the resolver of [`crate::dns`], and what that resolver must know of the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Embedded {
+    /// The file.
+    pub text: String,
+    /// `--dns`, to be asked by the resolver; empty: the host's.
+    pub servers: Vec<IpAddr>,
+    /// Whether `ndots` is more than zero, by the user's wish or the host's.
+    pub ndots: bool,
+}
+
+/// The same for a container on a user-defined network: its one name server is ours. Names of containers have no dots, so
+/// that `ndots:0` (unless it is set otherwise) lets them be asked for as they are.
+#[must_use]
+pub fn embedded(host: &str, overrides: &DnsOverrides) -> Embedded {
+    let parsed = parse(host);
+    let mut options = overrides.clone();
+    if options.options.is_empty() {
+        options.options = parsed.options.iter().map(|&option| option.to_owned()).collect();
+    }
+    // The last one counts, as for the resolver that reads the file.
+    let set = options.options.iter().rev().find_map(|option| option.strip_prefix("ndots:"));
+    let set = set.map(|value| value.parse::<u32>().unwrap_or(0));
+    if set.is_none() {
+        options.options.push("ndots:0".to_owned());
+    }
+    options.servers = vec![IpAddr::V4(crate::dns::ADDRESS)];
+    let mut text = resolv_conf(host, &options, ResolvMode::Isolated { ipv6: true });
+    let asked = if overrides.servers.is_empty() { &parsed.servers } else { &overrides.servers };
+    let asked: Vec<_> = asked.iter().map(IpAddr::to_string).collect();
+    let whose = match set {
+        None => "internal",
+        Some(_) if overrides.options.is_empty() => "host",
+        Some(_) => "override",
+    };
+    // In the words that people know from dockerd's files, who asks whom.
+    text.push_str(&format!("\n# ExtServers: [{}]\n# Option ndots from: {whose}\n", asked.join(" ")));
+    Embedded { text, servers: overrides.servers.clone(), ndots: set.is_some_and(|ndots| ndots > 0) }
+}
+
 /// The host's `resolv.conf`. Blocking.
 ///
 /// Where systemd-resolved answers on 127.0.0.53, the file that it keeps with the real servers is taken
@@ -120,6 +160,12 @@ pub fn resolv_conf(host: &str, overrides: &DnsOverrides, mode: ResolvMode) -> St
 #[must_use]
 pub fn read_host() -> String {
     read_host_in(Path::new("/"))
+}
+
+/// The name servers of a file such as the host's; none of a missing one.
+pub(crate) fn servers(path: &Path) -> Vec<IpAddr> {
+    let text = read_some(path).unwrap_or_default();
+    parse(&text).servers.into_iter().map(|ip| ip.to_canonical()).collect()
 }
 
 fn read_host_in(root: &Path) -> String {
@@ -145,6 +191,29 @@ mod tests {
     use proptest::prelude::*;
 
     const BRIDGE: ResolvMode = ResolvMode::Isolated { ipv6: false };
+
+    #[test]
+    fn with_the_resolver_of_ours() {
+        let host = "nameserver 10.0.0.53\nnameserver 127.0.0.53\nsearch corp.example\noptions edns0\n";
+        let plain = embedded(host, &DnsOverrides::default());
+        assert_eq!(lines(&plain.text), ["nameserver 127.0.0.11", "search corp.example", "options edns0 ndots:0"]);
+        assert!(plain.text.contains("# ExtServers: [10.0.0.53 127.0.0.53]\n# Option ndots from: internal\n"));
+        assert_eq!((plain.servers, plain.ndots), (vec![], false));
+
+        let overrides = DnsOverrides {
+            servers: vec!["10.9.8.7".parse().unwrap()],
+            search: vec![".".into()],
+            options: vec!["timeout:1".into(), "ndots:2".into()],
+        };
+        let set = embedded(host, &overrides);
+        assert_eq!(lines(&set.text), ["nameserver 127.0.0.11", "options timeout:1 ndots:2"]);
+        assert!(set.text.contains("# ExtServers: [10.9.8.7]\n# Option ndots from: override\n"));
+        assert_eq!((set.servers, set.ndots), (overrides.servers, true));
+
+        let by_host = embedded("options ndots:3\n", &DnsOverrides::default());
+        assert!(by_host.ndots && by_host.text.contains("Option ndots from: host"));
+        assert!(lines(&embedded("", &DnsOverrides::default()).text).contains(&"options ndots:0"));
+    }
 
     fn lines(text: &str) -> Vec<&str> {
         text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect()

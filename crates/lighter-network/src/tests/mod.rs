@@ -1,6 +1,7 @@
 //! Tests against the real kernel. Each runs on a thread of its own in a new network namespace that plays the
 //! host, so that nothing of the machine's own network is touched and tests can run side by side. Needs root.
 
+mod dns;
 mod faults;
 mod host;
 mod traffic;
