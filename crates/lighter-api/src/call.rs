@@ -3,6 +3,7 @@
 use crate::body;
 use crate::failure::Failure;
 use crate::hijack::Line;
+use crate::policy::Policy;
 use crate::record::Ticket;
 use crate::shapes::Shapes;
 use crate::version::ApiVersion;
@@ -13,6 +14,7 @@ use lighter_core::Daemon;
 use lighter_domain::filter::Filters;
 use lighter_engine::ByteStream;
 use lighter_wire::{Decode, filters, query};
+use std::sync::Arc;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +35,8 @@ pub struct Call {
     /// Until it is read.
     pub body: Option<Incoming>,
     pub ticket: Ticket,
+    /// Of the socket that it came by.
+    pub policy: Arc<Policy>,
     /// The connection, for those who take it over.
     pub line: Line,
     /// Ends streams that would not end by themselves.
@@ -92,6 +96,12 @@ impl Query {
 
     pub fn optional(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str())
+    }
+
+    /// In the place of all values that it had.
+    pub fn set(&mut self, name: &str, value: String) {
+        self.0.retain(|(k, _)| k != name);
+        self.0.push((name.to_owned(), value));
     }
 
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {

@@ -4,6 +4,7 @@ use crate::body;
 use crate::call::{Answer, Call, Query};
 use crate::failure::Failure;
 use crate::hijack::Line;
+use crate::policy::Policy;
 use crate::record::{self, Peer, Ticket};
 use crate::router::{self, Found};
 use crate::routes::{Kind, Route, Subject};
@@ -28,6 +29,8 @@ pub struct Dispatch {
     pub daemon: Daemon,
     pub record: bool,
     pub shutdown: CancellationToken,
+    /// What may be asked on this socket.
+    pub policy: Arc<Policy>,
     /// Who is on the other end of this connection.
     pub peer: Peer,
 }
@@ -48,7 +51,7 @@ impl Dispatch {
         };
         let versioned = parts.uri.path().starts_with("/v1.");
         ticket.operation(route.operation, versioned.then(|| version.to_string()));
-        let call = Call {
+        let mut call = Call {
             daemon: self.daemon.clone(),
             shapes: Shapes::of(version),
             version,
@@ -59,9 +62,14 @@ impl Dispatch {
             body: Some(body),
             ticket,
             line,
+            policy: self.policy.clone(),
             shutdown: self.shutdown.clone(),
         };
         let span = tracing::info_span!("request", id, operation = route.operation);
+        if let Err(failure) = self.policy.judge(route, &mut call) {
+            note_subject(route, &call);
+            return finish(Err(failure), &call.ticket, true).instrument(span).await;
+        }
         run(route, call, &hold_eof).instrument(span).await
     }
 }

@@ -15,6 +15,7 @@ mod failure;
 mod handlers;
 mod hijack;
 pub mod lighter;
+mod policy;
 mod record;
 mod router;
 pub mod routes;
@@ -23,5 +24,6 @@ mod shapes;
 mod version;
 mod websocket;
 
-pub use server::{ApiConfig, serve};
+pub use policy::{Policy, operations};
+pub use server::{ApiConfig, Listening, serve};
 pub use version::{API_VERSION, LIGHTER_VERSION, MIN_API_VERSION, SERVER_VERSION};

@@ -2,6 +2,7 @@
 
 use crate::dispatch::Dispatch;
 use crate::hijack::{self, Line};
+use crate::policy::Policy;
 use crate::record::{Open, Peer};
 use axum::body::Body;
 use http::{Request, Response};
@@ -45,15 +46,34 @@ impl Default for ApiConfig {
     }
 }
 
+/// A socket, and what may be asked on it.
+#[derive(Debug)]
+pub struct Listening {
+    pub socket: UnixListener,
+    pub policy: Arc<Policy>,
+}
+
+/// Everything may be asked.
+impl From<UnixListener> for Listening {
+    fn from(socket: UnixListener) -> Self {
+        Self { socket, policy: Arc::default() }
+    }
+}
+
 /// Serves the API on `listeners` until `shutdown`, then lets running requests end. Returns when all connections are closed
 /// or the grace is over; the daemon is left running.
-pub async fn serve(daemon: Daemon, config: ApiConfig, listeners: Vec<UnixListener>, shutdown: CancellationToken) {
+pub async fn serve(daemon: Daemon, config: ApiConfig, listeners: Vec<impl Into<Listening>>, shutdown: CancellationToken) {
     let connections = TaskTracker::new();
     let abort = CancellationToken::new();
-    let dispatch = Dispatch { daemon, record: config.record, shutdown: shutdown.clone(), peer: Peer::default() };
+    let dispatch =
+        Dispatch { daemon, record: config.record, shutdown: shutdown.clone(), policy: Arc::default(), peer: Peer::default() };
     let accepting: Vec<_> = listeners
         .into_iter()
-        .map(|listener| tokio::spawn(accept(listener, dispatch.clone(), connections.clone(), abort.clone())))
+        .map(|listener| {
+            let Listening { socket, policy } = listener.into();
+            let dispatch = Dispatch { policy, ..dispatch.clone() };
+            tokio::spawn(accept(socket, dispatch, connections.clone(), abort.clone()))
+        })
         .collect();
     for task in accepting {
         if let Err(error) = task.await {

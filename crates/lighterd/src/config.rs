@@ -4,6 +4,7 @@
 
 use crate::config_file::{self, ConfigFile, FileError};
 use crate::flags::Flags;
+use crate::record_config::RecordConfig;
 use clap::ValueEnum;
 use lighter_core::{GcConfig, GcPolicy};
 use lighter_wire::human;
@@ -36,6 +37,7 @@ pub struct Config {
     pub engine_timeout: Duration,
     pub record: bool,
     pub image_gc: GcConfig,
+    pub kept: RecordConfig,
     /// Sentences for the log, once there is one.
     pub warnings: Vec<String>,
 }
@@ -178,6 +180,10 @@ pub enum ConfigError {
     ImageGc { key: &'static str, value: String },
     #[error("images.gc is enabled, but has neither keepDuration nor maxUsedSpace")]
     ImageGcUnbound,
+    #[error("the policy for {host:?} is not valid: {why}")]
+    Policy { host: String, why: String },
+    #[error("retention.{key}: {value:?} is not valid")]
+    Retention { key: &'static str, value: String },
     #[error("unable to read the configuration file {}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("unable to configure the daemon with file {}", path.display())]
@@ -265,6 +271,7 @@ impl Config {
             engine_timeout: Duration::from_secs(flags.engine_timeout.or(file.engine_timeout).unwrap_or(60).max(1).into()),
             record: flags.record.or(file.record).unwrap_or(true),
             image_gc: image_gc(file.images.gc)?,
+            kept: RecordConfig::new(file.policies, file.retention)?,
             warnings,
         })
     }

@@ -4,6 +4,7 @@
 //! believe in a setting that does nothing. Read once, by [`crate::config`].
 
 use crate::config::{ConfigError, EngineChoice, LogFormat, LogLevel, Pool};
+use crate::record_config::{PolicyFile, RetentionFile};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -47,6 +48,8 @@ pub struct ConfigFile {
     pub max_download_attempts: Option<u32>,
     pub images: ImagesFile,
     pub proxies: ProxiesFile,
+    pub policies: Vec<PolicyFile>,
+    pub retention: RetentionFile,
 }
 
 /// dockerd's `proxies`.
@@ -75,7 +78,7 @@ pub struct GcFile {
     pub interval: Option<String>,
 }
 
-const KEYS: [&str; 28] = [
+const KEYS: [&str; 30] = [
     "hosts",
     "data-root",
     "exec-root",
@@ -104,6 +107,8 @@ const KEYS: [&str; 28] = [
     "max-download-attempts",
     "images",
     "proxies",
+    "policies",
+    "retention",
 ];
 
 /// Reads `path`; a missing file is an empty one unless it was asked for by name.
@@ -180,14 +185,15 @@ mod tests {
             | "dns-search"
             | "default-address-pools"
             | "insecure-registries"
-            | "registry-mirrors" => "[]",
+            | "registry-mirrors"
+            | "policies" => "[]",
             "debug" | "live-restore" | "record" => "true",
             "shutdown-timeout"
             | "engine-timeout"
             | "max-concurrent-downloads"
             | "max-concurrent-uploads"
             | "max-download-attempts" => "15",
-            "log-opts" | "images" | "proxies" => "{}",
+            "log-opts" | "images" | "proxies" | "retention" => "{}",
             "log-level" => "\"warn\"",
             "log-format" => "\"json\"",
             "engine" => "\"memory\"",

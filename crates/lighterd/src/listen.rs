@@ -5,6 +5,8 @@
 //! links. Called by `main` before there is a second thread, for the umask is the whole process's.
 
 use crate::config::{Group, Host};
+use crate::record_config::PolicySocket;
+use lighter_api::Policy;
 use rustix::fs::Mode;
 use std::fs::DirBuilder;
 use std::io;
@@ -12,6 +14,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, lchown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A listening socket, not blocking.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub struct Listener {
     pub socket: UnixListener,
     /// `None` for a socket that was handed to us.
     pub file: Option<SocketFile>,
+    /// What may be asked on it.
+    pub policy: Arc<Policy>,
 }
 
 /// A socket's file that we made. Dropping it removes it.
@@ -69,6 +74,15 @@ pub fn open(hosts: &[Host], group: &Group, mut passed: Vec<OwnedFd>) -> Result<V
     Ok(listeners)
 }
 
+/// The sockets with a policy; who may use one is its own group's affair, else that of the main ones.
+pub fn open_policies(policies: &[PolicySocket], group: &Group) -> Result<Vec<Listener>, ListenError> {
+    let open = |PolicySocket { path, group: own, policy }: &PolicySocket| {
+        let gid = group_id(&own.clone().map_or_else(|| group.clone(), Group::Named))?;
+        Ok(Listener { policy: Arc::new(policy.clone()), ..bind(path, gid)? })
+    };
+    policies.iter().map(open).collect()
+}
+
 fn group_id(group: &Group) -> Result<Option<u32>, ListenError> {
     let (name, required) = match group {
         Group::Named(name) => (name.as_str(), true),
@@ -99,7 +113,7 @@ fn bind(path: &Path, gid: Option<u32>) -> Result<Listener, ListenError> {
         lchown(path, None, Some(gid)).map_err(fail)?;
     }
     socket.set_nonblocking(true).map_err(fail)?;
-    Ok(Listener { socket, file: Some(file) })
+    Ok(Listener { socket, file: Some(file), policy: Arc::default() })
 }
 
 /// A directory that everybody can write is no place for the socket, unless its files stay their owners' (`/tmp`).
@@ -145,7 +159,7 @@ fn adopt(fd: OwnedFd) -> Result<Listener, ListenError> {
     let fail = |e: rustix::io::Errno| ListenError::Bind { path: "fd://".into(), source: e.into() };
     rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC).map_err(fail)?;
     rustix::io::ioctl_fionbio(&fd, true).map_err(fail)?;
-    Ok(Listener { socket: UnixListener::from(fd), file: None })
+    Ok(Listener { socket: UnixListener::from(fd), file: None, policy: Arc::default() })
 }
 
 impl Drop for SocketFile {

@@ -11,6 +11,7 @@ mod listen;
 mod lock;
 mod logging;
 mod notify;
+mod record_config;
 mod serve;
 mod sys;
 
@@ -60,7 +61,8 @@ fn run(flags: Flags, from_systemd: sys::FromSystemd) -> anyhow::Result<()> {
     directory(&config.exec_root, 0o711)?;
     let lock = lock::DataRootLock::take(&config.data_root)?;
     let pidfile = config.pidfile.as_deref().map(lock::PidFile::write).transpose()?;
-    let listeners = listen::open(&config.hosts, &config.group, from_systemd.sockets)?;
+    let mut listeners = listen::open(&config.hosts, &config.group, from_systemd.sockets)?;
+    listeners.extend(listen::open_policies(&config.kept.policies, &config.group)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(1, usize::from).min(4))
         .thread_stack_size(STACK)

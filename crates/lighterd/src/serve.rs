@@ -7,7 +7,7 @@ use crate::engine::{self, Chosen, Opened};
 use crate::listen::Listener;
 use crate::notify;
 use anyhow::Context as _;
-use lighter_api::ApiConfig;
+use lighter_api::{ApiConfig, Listening};
 use lighter_core::{ContainerDefaults, CoreConfig, Daemon};
 use lighter_domain::host_config::LogConfig;
 use lighter_store::Store;
@@ -31,7 +31,8 @@ pub async fn serve(config: &Config, chosen: Chosen, listeners: Vec<Listener>, no
     let mut sockets = Vec::new();
     let mut files = Vec::new();
     for listener in listeners {
-        sockets.push(UnixListener::from_std(listener.socket).context("cannot serve a socket")?);
+        let socket = UnixListener::from_std(listener.socket).context("cannot serve a socket")?;
+        sockets.push(Listening { socket, policy: listener.policy });
         files.extend(listener.file);
     }
     let shutdown = CancellationToken::new();
@@ -84,6 +85,8 @@ async fn start(config: &Config, chosen: Chosen) -> anyhow::Result<(Daemon, Opene
     core.debug = config.log_level == crate::config::LogLevel::Debug;
     core.record = config.record;
     core.engine_timeout = config.engine_timeout;
+    core.retention = config.kept.retention;
+    core.metrics_interval = config.kept.metrics_interval;
     core.gc = config.image_gc.clone();
     core.defaults = ContainerDefaults {
         log: LogConfig { driver: config.log_driver.clone(), options: config.log_opts.clone() },

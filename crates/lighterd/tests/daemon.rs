@@ -321,3 +321,28 @@ fn json_lines_carry_the_request_id() {
         "{lines:?}"
     );
 }
+
+#[test]
+fn a_socket_with_a_policy_is_private_and_refuses() {
+    let place = Place::new();
+    let limited = place.path("read-only.sock");
+    let config = place.path("daemon.json");
+    let host = format!("unix://{}", limited.display());
+    fs::write(
+        &config,
+        format!(r#"{{"policies": [{{"host": "{host}", "read-only": true}}], "retention": {{"logs": {{"rows": 10}}}}}}"#),
+    )
+    .unwrap();
+    let mut daemon = place.start(&["--config-file", config.to_str().unwrap()]);
+    assert_eq!(fs::metadata(&limited).unwrap().mode() & 0o777, 0o600);
+    let main = std::mem::replace(&mut daemon.socket, limited.clone());
+    assert!(daemon.get("/containers/json").starts_with("HTTP/1.1 200"));
+    let refused = daemon.request("POST", "/containers/create", r#"{"Image": "busybox"}"#).unwrap();
+    assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("this socket is read-only"), "{refused}");
+    daemon.socket = main;
+    let recorded = daemon.get("/lighter/v1/events?status=refused");
+    assert!(recorded.contains("ContainerCreate") && recorded.contains("\"httpStatus\":403"), "{recorded}");
+    fs::write(&config, format!(r#"{{"policies": [{{"host": "{host}"}}]}}"#)).unwrap();
+    drop(daemon);
+    assert!(place.refused(&["--config-file", config.to_str().unwrap()]).contains("it allows everything"));
+}

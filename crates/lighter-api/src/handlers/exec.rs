@@ -8,7 +8,9 @@ use lighter_wire::exec::{ExecCreate, Id};
 
 pub async fn create(mut call: Call) -> Answer {
     let body: ExecCreate = call.required_json().await?;
-    let id = call.daemon.exec_create(&call.name, convert::config(body)).await?;
+    let config = convert::config(body);
+    call.policy.exec(&config)?;
+    let id = call.daemon.exec_create(&call.name, config).await?;
     Ok(json(StatusCode::CREATED, &Id { id }))
 }
 

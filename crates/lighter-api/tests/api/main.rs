@@ -7,6 +7,7 @@ mod lighter;
 mod negotiation;
 mod networks;
 mod openapi;
+mod policy;
 mod readme;
 mod recording;
 mod shapes;

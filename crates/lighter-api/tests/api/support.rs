@@ -27,6 +27,8 @@ pub struct Api {
     daemon: Daemon,
     shutdown: CancellationToken,
     serving: Option<JoinHandle<()>>,
+    /// The name of the socket that requests go to.
+    socket: String,
 }
 
 impl Api {
@@ -44,11 +46,27 @@ impl Api {
             let served = serve(daemon.clone(), ApiConfig::default(), vec![listener], shutdown.clone());
             (store, daemon, tokio::spawn(served))
         });
-        Self { runtime, dir, store, daemon, shutdown, serving: Some(serving) }
+        Self { runtime, dir, store, daemon, shutdown, serving: Some(serving), socket: "sock".to_owned() }
     }
 
     fn socket(&self) -> PathBuf {
-        self.dir.path().join("sock")
+        self.dir.path().join(&self.socket)
+    }
+
+    /// One more socket, which allows what the policy does; its name, for [`Api::switch`].
+    pub fn policy_socket(&self, policy: lighter_api::Policy) -> String {
+        let name = "limited".to_owned();
+        let _on_runtime = self.runtime.enter();
+        let socket = tokio::net::UnixListener::bind(self.dir.path().join(&name)).unwrap();
+        let listening = lighter_api::Listening { socket, policy: Arc::new(policy) };
+        let (daemon, shutdown) = (self.daemon.clone(), self.shutdown.clone());
+        self.runtime.spawn(serve(daemon, ApiConfig::default(), vec![listening], shutdown));
+        name
+    }
+
+    /// From now on requests go to this socket; the name of the one before.
+    pub fn switch(&mut self, name: &str) -> String {
+        std::mem::replace(&mut self.socket, name.to_owned())
     }
 
     pub fn socket_path(&self) -> String {
