@@ -171,7 +171,11 @@ fn reaches_out(asked: &HostConfig) -> Option<&'static str> {
     if let Some((_, what)) = named.iter().find(|(yes, _)| *yes) {
         return Some(what);
     }
-    // What is left must be as if it had not been asked for, but for these.
+    (harmless(host) != *asked).then_some("settings that are not known to stay within it")
+}
+
+/// What of a configuration stays within the container; the rest as if it had not been asked for.
+fn harmless(host: HostConfig) -> HostConfig {
     let HostConfig {
         cpu_shares,
         memory,
@@ -215,7 +219,7 @@ fn reaches_out(asked: &HostConfig) -> Option<&'static str> {
         blkio_weight,
         ..
     } = host;
-    let harmless = HostConfig {
+    HostConfig {
         cpu_shares,
         memory,
         cpu_period,
@@ -257,6 +261,5 @@ fn reaches_out(asked: &HostConfig) -> Option<&'static str> {
         readonly_paths,
         blkio_weight,
         ..HostConfig::default()
-    };
-    (harmless != *asked).then_some("settings that are not known to stay within it")
+    }
 }
