@@ -224,10 +224,11 @@ impl Actor {
         let mut call = match self.late_start.take() {
             Some(call) => call,
             None => {
-                if let Err(error) = self.ready(&mut container).await {
-                    return self.settle_start(container, Err(error.into())).await;
-                }
-                let (engine, asked) = (self.shared.engine.clone(), crate::networks::for_engine(&container));
+                let asked = match self.ready(&mut container).await {
+                    Ok(asked) => asked,
+                    Err(error) => return self.settle_start(container, Err(error.into())).await,
+                };
+                let engine = self.shared.engine.clone();
                 Box::pin(async move { engine.start(&asked).await })
             }
         };
@@ -238,10 +239,11 @@ impl Actor {
         self.settle_start(container, outcome).await
     }
 
-    /// What must be so before the engine is asked to start it.
-    async fn ready(&mut self, container: &mut Container) -> Result<()> {
+    /// What must be so before the engine is asked to start it; the container as the engine gets it.
+    async fn ready(&mut self, container: &mut Container) -> Result<Container> {
         self.shared.check_ports(container).await?;
-        self.shared.join_networks(container).await
+        self.shared.join_networks(container).await?;
+        self.shared.for_engine(container)
     }
 
     async fn on_late_start(&mut self, outcome: Result<Started, StartFailure>) {

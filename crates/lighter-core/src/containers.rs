@@ -168,7 +168,8 @@ impl Daemon {
         let details = shared.engine.inspect(&container);
         let exec_ids = shared.execs.live_of(&container.id);
         let size = if size { Some(self.sizes(&container).await) } else { None };
-        Ok(Inspected { container, details, exec_ids, size })
+        let links = shared.shown_links(&container);
+        Ok(Inspected { container, details, exec_ids, links, size })
     }
 
     /// What a container's layers take; zero where the engine cannot say.

@@ -17,12 +17,19 @@ use uuid::Uuid;
 /// Requests that one container's actor holds before callers wait.
 pub(crate) const QUEUE: usize = 16;
 
+/// Links are followed here (`networks::links`), not by the engine.
+fn without_links(container: &Container) -> Container {
+    let mut container = container.clone();
+    container.host_config.links.clear();
+    container
+}
+
 impl Daemon {
     pub async fn create(&self, request: CreateContainer) -> Result<Created> {
         let shared = self.shared();
         let name = request.name.as_deref().filter(|n| !n.is_empty()).map(names::validate).transpose()?.map(str::to_owned);
         let mut container = self.prepare(request).await?;
-        let review = shared.engine.review(&container)?;
+        let review = shared.engine.review(&without_links(&container))?;
         container.unsupported_flags.clone_from(&review.unsupported);
         container.name = self.reserve(name, &container.id)?;
         let made = match shared.give_volumes(&mut container).await {
@@ -63,7 +70,7 @@ impl Daemon {
         } else {
             format!("{}/{}/{}", image.os, image.architecture, image.variant)
         };
-        let networks::Asked { endpoints, networks } =
+        let networks::Asked { mut endpoints, networks } =
             networks::settle(&shared.all_networks().await?, &config, &host_config, endpoints)?;
         merge::image_defaults(&mut config, &image.config);
         merge::check(&config, &host_config)?;
@@ -71,6 +78,8 @@ impl Daemon {
         merge::host_defaults(&mut host_config, &shared.description.cgroup_version);
         let (path, args) = merge::argv(&config)?;
         peers::resolve(&shared.registry, &mut host_config)?;
+        let main = networks::main(&networks, &host_config.network_mode);
+        networks::links::resolve(&shared.registry, &mut host_config, &mut endpoints, &main)?;
         let mounts = mounts::resolve(&host_config, &config, |r| Ok(self.entry(r)?.snapshot()))?;
         let id = ContainerId::generate();
         if config.hostname.is_empty() {

@@ -202,6 +202,8 @@ pub struct Inspected {
     pub details: EngineDetails,
     /// Ids of execs that are not finished.
     pub exec_ids: Vec<String>,
+    /// `HostConfig.Links`, as it is shown: `/db:/web/base`.
+    pub links: Vec<String>,
     pub size: Option<Sizes>,
 }
 

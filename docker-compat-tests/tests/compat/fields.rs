@@ -33,7 +33,8 @@ fn samples(t: &Scope, other: &str) -> Vec<(&'static str, String)> {
 fn each_field_is_answered_as_the_table_says() {
     let t = Scope::new();
     let other = t.name("other");
-    t.docker(&["create", "--name", &other, "busybox"]).ok();
+    // It runs, for what links lead to must.
+    t.docker(&["run", "-d", "--name", &other, "busybox", "sleep", "1000"]).ok();
     // What the sample of a volume's part names.
     t.docker(&["run", "--rm", "--network", "none", "-v", "lighter-field-volume:/v", "busybox", "mkdir", "-p", "/v/a"]).ok();
     let ours = t.daemon.is_lighter("some of what is left out here is done there");

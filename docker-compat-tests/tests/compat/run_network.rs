@@ -148,3 +148,27 @@ fn exposed_ports_are_recorded() {
     let id = t.docker(&["create", "--expose", "80", "--expose", "53/udp", "busybox"]).ok().to_owned();
     assert_eq!(t.inspect(&id)["Config"]["ExposedPorts"], serde_json::json!({"53/udp": {}, "80/tcp": {}}));
 }
+
+#[test]
+fn a_link_leads_to_another_container() {
+    let t = Scope::new();
+    let name = t.name("target");
+    let target = t.sleeper(&["--network", "bridge", "--name", &name, "-e", "FOO=bar", "--expose", "80"]);
+    let address = t.inspect(&target)["NetworkSettings"]["Networks"]["bridge"]["IPAddress"].as_str().unwrap().to_owned();
+    let link = format!("{name}:al");
+    let seen = t.sh(&["--network", "bridge", "--link", &link], "env; grep -w al /etc/hosts | head -n1 | cut -f1");
+    for line in [
+        &format!("AL_PORT=tcp://{address}:80"),
+        &format!("AL_PORT_80_TCP_ADDR={address}"),
+        "AL_PORT_80_TCP_PROTO=tcp",
+        "AL_ENV_FOO=bar",
+        &address,
+    ] {
+        assert!(seen.lines().any(|l| l == line), "{line}: {seen}");
+    }
+    let linked = t.docker(&["create", "--link", &link, "busybox"]).ok().to_owned();
+    let shown = t.inspect(&linked)["HostConfig"]["Links"][0].as_str().unwrap().to_owned();
+    assert!(shown.starts_with(&format!("/{name}:/")) && shown.ends_with("/al"), "{shown}");
+    t.docker(&["kill", &target]).ok();
+    assert!(t.docker(&["start", &linked]).fails(1).contains("Cannot link to a non running container: /"));
+}

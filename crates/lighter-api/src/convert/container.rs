@@ -12,7 +12,7 @@ use lighter_wire::GoTime;
 use lighter_wire::container as wire;
 use lighter_wire::container_config as wire_config;
 use lighter_wire::decode::{Set, StrSlice};
-use lighter_wire::host_config::PortBinding;
+use lighter_wire::host_config::{HostConfig, PortBinding};
 use lighter_wire::human;
 use lighter_wire::network::EndpointSettings;
 use std::collections::{BTreeMap, BTreeSet};
@@ -177,7 +177,10 @@ pub fn inspect(inspected: &Inspected, shapes: Shapes) -> wire::Inspect<'_> {
         process_label: "",
         app_armor_profile: &details.apparmor_profile,
         exec_ids: (!inspected.exec_ids.is_empty()).then_some(inspected.exec_ids.as_slice()),
-        host_config: host_config::to_wire(&c.host_config),
+        host_config: HostConfig {
+            links: (!inspected.links.is_empty()).then(|| inspected.links.clone()),
+            ..host_config::to_wire(&c.host_config)
+        },
         graph_driver: wire::GraphDriver {
             data: (!details.storage_data.is_empty()).then_some(&details.storage_data),
             name: &details.storage_driver,

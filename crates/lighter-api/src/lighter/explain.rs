@@ -65,7 +65,8 @@ fn asked(container: &Arc<Container>, plain: Option<Container>, engine: &str, sha
 
 /// `Config` and `HostConfig` as inspect shows them.
 fn shown(container: Arc<Container>, shapes: Shapes) -> Map<String, Value> {
-    let inspected = Inspected { container, details: EngineDetails::default(), exec_ids: Vec::new(), size: None };
+    let links = container.host_config.links.clone();
+    let inspected = Inspected { container, details: EngineDetails::default(), exec_ids: Vec::new(), links, size: None };
     let mut all = serde_json::to_value(inspection::inspect(&inspected, shapes)).unwrap_or_default();
     ["Config", "HostConfig"].into_iter().map(|part| (part.to_owned(), all[part].take())).collect()
 }

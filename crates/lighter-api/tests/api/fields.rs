@@ -55,8 +55,8 @@ fn problem(api: &Api, name: &str, body: &Value) -> Option<String> {
 /// Whether `inspect` has all that was sent. Endpoints are shown as they are, not as they were asked for.
 fn kept(sent: &Value, shown: &Value) -> bool {
     let config = sent.as_object().unwrap().iter().filter(|(key, _)| !matches!(key.as_str(), "HostConfig" | "NetworkingConfig"));
-    // Not shown to clients of this version; and the older limits are dropped on arrival, as by dockerd.
-    let gone = ["MacAddress", "KernelMemory", "KernelMemoryTCP"];
+    // Not shown to clients of this version; and the older limits are dropped on arrival, as by dockerd. Links are shown as paths.
+    let gone = ["MacAddress", "KernelMemory", "KernelMemoryTCP", "Links"];
     let config = config.filter(|(key, _)| !gone.contains(&key.as_str()));
     let host = sent["HostConfig"].as_object().into_iter().flatten().filter(|(key, _)| !gone.contains(&key.as_str()));
     config.into_iter().all(|(key, value)| within(value, &shown["Config"][key]))

@@ -443,3 +443,29 @@ fn the_first_start_of_a_project_names_every_collision() {
     assert_eq!(api.post("/containers/new-job/start", "").status, 204);
     assert_eq!(api.refused("POST", "/containers/new-web/start", &Value::Null).0, 500);
 }
+
+#[test]
+fn links_of_the_default_bridge() {
+    let api = Api::start();
+    let link = |link: &str| json!({"Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {"Links": [link]}});
+    let missing = api.refused("POST", "/containers/create", &link("nosuch:al"));
+    assert_eq!(missing, (400, "could not get container for nosuch: No such container: nosuch".to_owned()));
+    assert_eq!(api.refused("POST", "/containers/create", &link("db:al:x")).1, "bad format for links: db:al:x");
+    api.create("db", &json!({"Image": "busybox", "Cmd": ["sleep", "1000"]}));
+    api.create("web", &link("db:base"));
+    let shown = |name: &str| api.get(&format!("/containers/{name}/json")).json()["HostConfig"]["Links"].clone();
+    assert_eq!((shown("web"), shown("db")), (json!(["/db:/web/base"]), Value::Null));
+    let idle = api.refused("POST", "/containers/web/start", &Value::Null);
+    assert_eq!(idle, (409, "Cannot link to a non running container: /db AS /web/base".to_owned()));
+    assert_eq!(api.post("/containers/db/start", "").status, 204);
+    assert_eq!(api.post("/containers/web/start", "").status, 204);
+    assert_eq!(api.post("/containers/db/rename?name=store", "").status, 204);
+    assert_eq!(shown("web"), json!(["/store:/web/base"]));
+    // What inspect shows makes the same container again.
+    api.create("again", &link("/store:/web/base"));
+    assert_eq!(shown("again"), json!(["/store:/again/base"]));
+    // On a network that users made the endpoint has the links, and its containers may come later.
+    api.network(&json!({"Name": "n"}));
+    api.create("own", &json!({"Image": "busybox", "HostConfig": {"NetworkMode": "n", "Links": ["later:al"]}}));
+    assert_eq!((shown("own"), &api.networks_of("own")["n"]["Links"]), (Value::Null, &json!(["later:al"])));
+}

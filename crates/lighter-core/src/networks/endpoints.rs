@@ -57,6 +57,15 @@ pub(crate) fn settle(
     Ok(asked)
 }
 
+/// The name of a container's main network: its mode, if it is on that.
+pub(crate) fn main(networks: &BTreeMap<String, EndpointStatus>, mode: &str) -> String {
+    match mode {
+        "" | "default" => BRIDGE.to_owned(),
+        mode if networks.contains_key(mode) || networks.len() != 1 => mode.to_owned(),
+        _ => networks.keys().next().cloned().unwrap_or_default(),
+    }
+}
+
 /// The name of the network that is meant; as it is, if there is none.
 fn canonical(all: &[Arc<Network>], reference: &str) -> String {
     match reference {

@@ -75,6 +75,19 @@ impl Shared {
         Ok(())
     }
 
+    /// The container as the engine is to start it: with what its links lead to, and with a network mode that it is on, for
+    /// engines look at that first, and a client may have taken the container off that network.
+    pub(crate) fn for_engine(&self, container: &Container) -> Result<Container> {
+        let mut container = container.clone();
+        self.follow_links(&mut container)?;
+        let mode = container.host_config.network_mode.as_str();
+        if !mode.starts_with("container:") && !container.networks.contains_key(mode) {
+            let first = container.networks.keys().next().cloned();
+            container.host_config.network_mode = first.unwrap_or_else(|| "none".to_owned());
+        }
+        Ok(container)
+    }
+
     /// A run has ended: the events that tell of it.
     pub(crate) fn leave_networks(&self, container: &Container) -> Vec<Event> {
         left(container, &self.network_uses.release(&container.id))
@@ -99,17 +112,4 @@ impl Shared {
         }
         Ok(())
     }
-}
-
-/// The container as the engine is to start it: engines look at the network mode first, but a client may have taken the
-/// container off that network.
-pub(crate) fn for_engine(container: &Container) -> Container {
-    let mut container = container.clone();
-    let mode = container.host_config.network_mode.as_str();
-    if mode.starts_with("container:") || container.networks.contains_key(mode) {
-        return container;
-    }
-    let first = container.networks.keys().next().cloned();
-    container.host_config.network_mode = first.unwrap_or_else(|| "none".to_owned());
-    container
 }

@@ -8,10 +8,11 @@ mod conflicts;
 mod connect;
 pub(crate) mod endpoints;
 mod joining;
+pub(crate) mod links;
 mod uses;
 
-pub(crate) use endpoints::{Asked, settle};
-pub(crate) use joining::{for_engine, joined, left, place, unplace};
+pub(crate) use endpoints::{Asked, main, settle};
+pub(crate) use joining::{joined, left, place, unplace};
 pub(crate) use uses::NetworkUses;
 
 use crate::daemon::{Daemon, Shared};

@@ -55,7 +55,7 @@ pub(super) const FIELDS: &[Field] = &[
     runs("HostConfig.IpcMode", "--ipc", |c| !matches!(c.host_config.ipc_mode.as_str(), "" | "private" | "shareable"))
         .remark("private, shareable, host, none, container:NAME"),
     ignored("HostConfig.Cgroup", "", "a leftover of the time before containerd"),
-    later("HostConfig.Links", "--link", "links", |c| !c.host_config.links.is_empty()),
+    inside("HostConfig.Links", "--link").remark("between containers of the default bridge"),
     runs("HostConfig.OomScoreAdj", "--oom-score-adj", |c| c.host_config.oom_score_adj != 0),
     runs("HostConfig.PidMode", "--pid", |c| !matches!(c.host_config.pid_mode.as_str(), "" | "private"))
         .remark("private, host, container:NAME"),
