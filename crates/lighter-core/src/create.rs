@@ -141,6 +141,10 @@ impl Daemon {
         if container.compose_project().is_some() {
             changes.push(Change::JoinStack(container.clone()));
         }
+        let details = shared.engine.inspect(&container);
+        let path = std::path::Path::new(&details.log_path).parent().map(|dir| dir.display().to_string()).unwrap_or_default();
+        let kernel = shared.description.kernel_version.clone();
+        changes.push(Change::Machine { container: container.clone(), kernel, path });
         let stored = shared.persist(changes, vec![event]).await?;
         let (commands, queue) = mpsc::channel(QUEUE);
         let entry = Arc::new(Entry::new(container, commands));

@@ -12,7 +12,7 @@ use lighter_domain::image::{
 use lighter_domain::resource::{ImagePullRecord, ImageSummary};
 use lighter_domain::{ContainerConfig, Error, Event, Image, Result};
 use lighter_engine::{ByteStream, Images, Progress};
-use lighter_store::{Change, RowChange};
+use lighter_store::{Change, ImageSource, RowChange};
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,16 +44,28 @@ impl Shared {
 
     /// The same after pulls.
     pub(crate) async fn images_pulled(&self, pulls: Vec<ImagePullRecord>, events: Vec<Event>) -> Result<()> {
-        let mut rows = Vec::new();
-        for image in self.images()?.list().await? {
-            rows.extend(summaries(&image));
-        }
+        let all = self.images()?.list().await?;
+        let rows = all.iter().flat_map(|image| summaries(image)).collect();
         let mut changes: Vec<Change> = pulls.into_iter().map(Change::ImagePull).collect();
+        changes.extend(events.iter().filter_map(source));
         changes.push(Change::Images(RowChange::ReplaceAll(rows)));
+        changes.extend(all.into_iter().filter(|image| !image.config.labels.is_empty()).map(Change::ImageDetails));
         let stored = self.persist(changes, events).await?;
         self.bus.publish(stored);
         Ok(())
     }
+}
+
+/// Where an image is from, by the event that tells of its coming.
+fn source(event: &Event) -> Option<Change> {
+    let source = match (event.kind, event.action.as_str()) {
+        (EventKind::Image, "load") => ImageSource::Load,
+        (EventKind::Image, "import") => ImageSource::Import,
+        (EventKind::Image, "create") => ImageSource::Commit,
+        (EventKind::Image, "build") => ImageSource::Build,
+        _ => return None,
+    };
+    Some(Change::ImageSource(event.actor_id.clone(), source))
 }
 
 /// One row per name; an image without one has a row by its digest.

@@ -21,7 +21,7 @@ pub(crate) async fn run(shared: &Arc<Shared>) -> Result<()> {
     }
     let found = shared.engine.list().await?;
     let mut states: HashMap<ContainerId, FoundState> = found.into_iter().map(|Found { id, state }| (id, state)).collect();
-    let (mut changes, mut events, mut kept, mut removed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut changes, mut events, mut kept, mut removed) = (vec![Change::RecoverClusters], Vec::new(), Vec::new(), Vec::new());
     for container in loaded.items {
         let state = states.remove(&container.id);
         let before = container.clone();

@@ -115,8 +115,11 @@ impl Shared {
             created_at: v.created_at,
             updated_at: v.created_at,
         };
-        let rows = self.volumes()?.list().await?.into_iter().map(row).collect();
-        let stored = self.persist(vec![Change::Volumes(RowChange::ReplaceAll(rows))], events).await?;
+        let all = self.volumes()?.list().await?;
+        let rows = all.iter().cloned().map(row).collect();
+        let mut changes = vec![Change::Volumes(RowChange::ReplaceAll(rows))];
+        changes.extend(all.into_iter().map(Change::VolumeDetails));
+        let stored = self.persist(changes, events).await?;
         self.bus.publish(stored);
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! No I/O, no async, no serialisation, no SQL: `lighter-wire` knows the Docker JSON, `lighter-store` the tables, and both
 //! convert to and from these types by exhaustive destructuring, so that a new field cannot be forgotten in silence.
 
+pub mod cluster;
 pub mod config;
 pub mod container;
 pub mod error;

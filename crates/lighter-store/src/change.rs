@@ -1,9 +1,11 @@
 //! What can be written. A `Vec<Change>` is a unit of work: all of it is stored, or nothing.
 
-use crate::{Bound, LogBatch, Thinning};
+use crate::{Bound, ImageSource, LogBatch, Thinning};
+use lighter_domain::cluster::DevCluster;
 use lighter_domain::event::Event;
 use lighter_domain::resource::{ContainerSummary, ImagePullRecord, ImageSummary, NetworkSummary, StackSummary, VolumeSummary};
-use lighter_domain::{Container, Health, MetricsSample, Network, Origin, ShimEvent};
+use lighter_domain::volume::Volume;
+use lighter_domain::{Container, Health, Image, MetricsSample, Network, Origin, ShimEvent};
 use std::sync::Arc;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -34,6 +36,20 @@ pub enum Change {
     /// What a container used at one moment.
     Metrics(Origin, MetricsSample),
     ThinMetrics(Thinning),
+    /// What an image's and a volume's rows leave out; after those.
+    ImageDetails(Arc<Image>),
+    VolumeDetails(Arc<Volume>),
+    /// Where an image is from, by its id. Before its rows.
+    ImageSource(String, ImageSource),
+    /// What the machine was when a container was made: the kernel's version, where the container is.
+    Machine {
+        container: Arc<Container>,
+        kernel: String,
+        path: String,
+    },
+    /// Clusters that were being started when the daemon ended.
+    RecoverClusters,
+    DevClusters(RowChange<DevCluster>),
     /// `lastAccessedAt` of the container's mapping.
     TouchShimMapping {
         container: Uuid,

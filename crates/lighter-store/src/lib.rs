@@ -10,6 +10,7 @@
 
 mod change;
 mod container;
+mod details;
 mod error;
 mod event;
 mod image_pull;
@@ -32,10 +33,11 @@ mod writer;
 
 pub use change::{Applied, Change, Growing, RowChange};
 pub use container::{Loaded, Problem};
+pub use details::ImageSource;
 pub use error::{Result, StoreError};
 pub use log_lines::LogBatch;
 pub use metrics::{MetricsFilter, MetricsRetention, Thinning};
 pub use repository::logs::LOG_LINES_KEPT;
-pub use repository::{ContainerLogs, Containers, Images, Networks, Repository, ShimEvents, Stacks, Volumes};
+pub use repository::{ContainerLogs, Containers, DevClusters, Images, Networks, Repository, ShimEvents, Stacks, Volumes};
 pub use retention::{Bound, Keep, Pruned, Retention};
 pub use store::Store;

@@ -1,7 +1,7 @@
 //! The handle that everybody holds. Cheap to clone; the last step of a daemon's life is [`Store::close`].
 
 use crate::recorder::{Recorder, Refused};
-use crate::repository::{ContainerLogs, Containers, Images, Networks, Repository, ShimEvents, Stacks, Volumes};
+use crate::repository::{ContainerLogs, Containers, DevClusters, Images, Networks, Repository, ShimEvents, Stacks, Volumes};
 use crate::writer::{Command, QUEUE, Set, Writer};
 use crate::{Applied, Change, Loaded, Result, StoreError, container, event, log_lines, maintenance, mapping, open};
 use lighter_domain::event::Event;
@@ -157,6 +157,9 @@ impl Store {
         Repository::new(self)
     }
     pub fn networks(&self) -> Networks<'_> {
+        Repository::new(self)
+    }
+    pub fn dev_clusters(&self) -> DevClusters<'_> {
         Repository::new(self)
     }
     pub fn stacks(&self) -> Stacks<'_> {

@@ -98,6 +98,20 @@ fn secrets_never_reach_the_record() {
     for event in recorded {
         assert!(!format!("{event:?}").contains(canary), "{event:?}");
     }
+    // The environment is there where `inspect` must find it, and nowhere else; nothing of the rest is in the file at all.
+    let other = Api::start();
+    other.running("s2");
+    let canary = "hunter3-canary";
+    let auth = format!("X-Registry-Auth: {canary}\r\nX-Registry-Config: {canary}\r\n");
+    other.send_with("POST", &format!("/images/create?fromImage=x&unknown={canary}"), &auth, b"");
+    other.send_with("POST", &format!("/build?buildargs={canary}"), &auth, b"");
+    other.post("/auth", &json!({"username": canary, "password": canary}).to_string());
+    other.post("/containers/s2/exec", &json!({"Cmd": ["true"], "Env": [format!("A={canary}")]}).to_string());
+    assert_eq!(other.recorded().len(), 6);
+    for file in ["lighter.db", "lighter.db-wal"] {
+        let bytes = std::fs::read(other.dir.path().join(file)).unwrap();
+        assert!(!bytes.windows(canary.len()).any(|w| w == canary.as_bytes()), "{file}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Repositories: one for each entity that other programs read, too. Reads are concurrent; writes go through the writer task,
 //! one transaction each. "Not found" is `Ok(None)`, or `Ok(false)` where something was to be changed.
 
+mod clusters;
 mod entities;
 pub(crate) mod logs;
 pub(crate) mod rows;
@@ -8,6 +9,7 @@ mod shim_events;
 
 use crate::change::RowChange;
 use crate::{Applied, Result, Store, StoreError};
+use lighter_domain::cluster::DevCluster;
 use lighter_domain::resource::{ContainerSummary, ImageSummary, NetworkSummary, NewStack, StackSummary, VolumeSummary};
 use rows::Entity;
 use std::marker::PhantomData;
@@ -27,6 +29,7 @@ pub struct Repository<'a, E> {
 /// The summaries of containers. A container that the daemon runs is changed by [`crate::Change::PutContainer`] alone: here it can be
 /// read and deleted, while `update`, `upsert` and `replace_all` leave it alone.
 pub type Containers<'a> = Repository<'a, ContainerSummary>;
+pub type DevClusters<'a> = Repository<'a, DevCluster>;
 pub type Images<'a> = Repository<'a, ImageSummary>;
 pub type Volumes<'a> = Repository<'a, VolumeSummary>;
 pub type Networks<'a> = Repository<'a, NetworkSummary>;

@@ -3,7 +3,8 @@
 use super::Set;
 use crate::repository::{logs, rows};
 use crate::{
-    Applied, Change, Result, StoreError, container, event, image_pull, log_lines, metrics, network, retention, shim_event, stack,
+    Applied, Change, Result, StoreError, container, details, event, image_pull, log_lines, metrics, network, retention,
+    shim_event, stack,
 };
 use sqlx::sqlite::SqliteConnection;
 
@@ -98,6 +99,12 @@ async fn one(connection: &mut SqliteConnection, change: &mut Change, applied: &m
         Change::LogLines(batch) => log_lines::append(connection, batch).await?,
         Change::Metrics(origin, sample) => metrics::append(connection, origin, sample).await?,
         Change::ThinMetrics(step) => metrics::thin(connection, step).await?,
+        Change::ImageDetails(image) => details::image(connection, image).await?,
+        Change::VolumeDetails(volume) => details::volume(connection, volume).await?,
+        Change::ImageSource(image, source) => details::image_source(connection, image, *source).await?,
+        Change::Machine { container, kernel, path } => details::machine(connection, container, kernel, path).await?,
+        Change::RecoverClusters => details::recover_clusters(connection).await?,
+        Change::DevClusters(change) => rows::change(connection, change).await?,
         Change::Containers(change) => rows::change(connection, change).await?,
         Change::Images(change) => rows::change(connection, change).await?,
         Change::ImagePull(pull) => image_pull::insert(connection, pull).await?,
