@@ -19,6 +19,8 @@ pub struct Shapes {
     pub prunes_named_volumes: bool,
     /// A container is made with one network only: before 1.44.
     pub single_network: bool,
+    /// An inspected network tells how many of its addresses are used, a listed one has no containers: from 1.52.
+    pub network_status: bool,
     /// Whether a network has IPv4 is the client's choice: from 1.48.
     pub network_ipv4_choice: bool,
     /// `VirtualSize` of images: before 1.44.
@@ -64,6 +66,7 @@ impl Shapes {
             one_shot_stats: !before(41),
             prunes_named_volumes: before(42),
             single_network: before(44),
+            network_status: !before(52),
             network_ipv4_choice: !before(48),
             virtual_size: before(44),
             config_mac_address: before(44),

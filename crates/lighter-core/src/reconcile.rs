@@ -37,6 +37,10 @@ pub(crate) async fn run(shared: &Arc<Shared>) -> Result<()> {
         if *container != before {
             changes.push(Change::PutContainer(container.clone()));
         }
+        // A database of before stacks has none.
+        if container.compose_project().is_some() {
+            changes.push(Change::JoinStack(container.clone()));
+        }
         kept.push(container);
     }
     for container in &removed {

@@ -138,6 +138,8 @@ async fn a_compose_project_is_a_stack_by_itself() {
     let [shop] = stacks.as_slice() else { panic!("one stack: {stacks:?}") };
     assert_eq!((shop.name.as_str(), shop.compose, shop.environment.as_deref()), ("shop", true, Some("test")));
     assert_eq!(shop.containers.len(), 3);
+    let projects = "SELECT DISTINCT coalesce(projectId, name) FROM containers ORDER BY name = 'alone'";
+    assert_eq!(texts(&f, projects).await, [shop.id.to_string(), "alone".to_owned()]);
     let on = |service: &str, condition: &str| Dependency { service: service.to_owned(), condition: condition.to_owned() };
     assert_eq!(shop.graph["web"], [on("db", "service_healthy"), on("cache", "service_started")]);
     assert_eq!(shop.graph["db"], []);

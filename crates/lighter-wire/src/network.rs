@@ -124,9 +124,35 @@ pub struct Network {
     pub ingress: bool,
     pub config_from: ConfigFrom,
     pub config_only: bool,
-    pub containers: BTreeMap<String, EndpointResource>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub containers: Option<BTreeMap<String, EndpointResource>>,
     pub options: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<NetworkStatus>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct NetworkStatus {
+    #[serde(rename = "IPAM")]
+    pub ipam: IpamStatus,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct IpamStatus {
+    /// By subnet.
+    pub subnets: BTreeMap<String, SubnetStatus>,
+}
+
+/// Addresses, up to the most that the number can say.
+#[derive(Debug, Serialize)]
+pub struct SubnetStatus {
+    /// Reserved ones included.
+    #[serde(rename = "IPsInUse")]
+    pub in_use: u64,
+    #[serde(rename = "DynamicIPsAvailable")]
+    pub available: u64,
 }
 
 #[derive(Debug, Serialize)]

@@ -10,7 +10,7 @@ use lighter_domain::{Container, EndpointConfig};
 use lighter_wire::GoTime;
 use lighter_wire::network as wire;
 use lighter_wire::network::{ConfigFrom, EndpointIpamConfig, EndpointResource, EndpointSettings, Ipam, IpamConfig, Network};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 pub fn network(view: NetworkView) -> Network {
@@ -56,12 +56,31 @@ pub fn network(view: NetworkView) -> Network {
         ingress: false,
         config_from: ConfigFrom::default(),
         config_only: false,
-        containers,
+        containers: Some(containers),
         options,
         labels,
+        status: None,
         name,
         driver,
     }
+}
+
+/// How many addresses of a network are used, and how many it can give.
+pub fn status(view: &NetworkView) -> wire::NetworkStatus {
+    let network = &view.network;
+    let at = view.containers.iter().filter_map(|c| c.networks.get(&network.name));
+    let endpoints: Vec<IpAddr> = at.flat_map(|at| at.ip.into_iter().chain(at.ipv6.map(IpAddr::V6))).collect();
+    let of = |pool: &IpamPool| {
+        let reserved = [Some(pool.subnet.network()), pool.gateway, Some(pool.subnet.broadcast()).filter(IpAddr::is_ipv4)];
+        let taken = reserved.into_iter().flatten().chain(pool.aux_addresses.values().copied()).chain(endpoints.iter().copied());
+        let used: BTreeSet<IpAddr> = taken.filter(|ip| pool.subnet.contains(ip)).collect();
+        let range = pool.ip_range.unwrap_or(pool.subnet);
+        let size = 1_u128.checked_shl(u32::from(range.max_prefix_len() - range.prefix_len())).unwrap_or(u128::MAX);
+        let within = used.iter().filter(|ip| range.contains(*ip)).count() as u128;
+        let available = u64::try_from(size.saturating_sub(within)).unwrap_or(u64::MAX);
+        (pool.subnet.to_string(), wire::SubnetStatus { in_use: used.len() as u64, available })
+    };
+    wire::NetworkStatus { ipam: wire::IpamStatus { subnets: network.ipam.pools.iter().map(of).collect() } }
 }
 
 fn pool(pool: IpamPool) -> IpamConfig {

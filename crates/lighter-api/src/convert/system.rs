@@ -79,7 +79,7 @@ pub fn info(info: Info, shapes: Shapes) -> wire::Info {
         driver_status: engine.storage_status.into_iter().map(|(k, v)| [k, v]).collect(),
         plugins: wire::Plugins {
             volume: vec!["local"],
-            network: vec!["bridge", "host", "null"],
+            network: vec!["bridge", "host", "ipvlan", "macvlan", "null"],
             authorization: None,
             log: vec!["journald", "json-file", "local", "none", "syslog"],
         },

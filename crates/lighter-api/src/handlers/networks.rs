@@ -6,11 +6,14 @@ use crate::convert::create::endpoint;
 use crate::convert::network as convert;
 use crate::failure::Failure;
 use http::StatusCode;
-use lighter_wire::network::{Connect, Create, Created, Disconnect, NetworksPruned};
+use lighter_wire::network::{Connect, Create, Created, Disconnect, Network, NetworksPruned};
 
 pub async fn list(call: Call) -> Answer {
     let networks = call.daemon.networks(&call.query.filters()?).await?;
-    let networks: Vec<_> = networks.into_iter().map(convert::network).collect();
+    let mut networks: Vec<_> = networks.into_iter().map(convert::network).collect();
+    if call.shapes.network_status {
+        networks.iter_mut().for_each(|n| n.containers = None);
+    }
     Ok(json(StatusCode::OK, &networks))
 }
 
@@ -23,7 +26,9 @@ pub async fn inspect(call: Call) -> Answer {
     if !matches!(call.query.get("scope"), "" | "local") {
         return Err(Failure::new(StatusCode::NOT_FOUND, format!("network {} not found", call.name)));
     }
-    Ok(json(StatusCode::OK, &convert::network(call.daemon.network(&call.name).await?)))
+    let view = call.daemon.network(&call.name).await?;
+    let status = call.shapes.network_status.then(|| convert::status(&view));
+    Ok(json(StatusCode::OK, &Network { status, ..convert::network(view) }))
 }
 
 pub async fn create(mut call: Call) -> Answer {

@@ -48,8 +48,8 @@ fn a_network_as_it_was_asked_for() {
         "Name": "n2", "IPAM": {"Driver": "default", "Options": {}, "Config": [pool]}, "Internal": true, "Attachable": true,
         "Options": {"com.docker.network.driver.mtu": "1400"}, "Labels": {"a": "b"}, "CheckDuplicate": true,
     }));
-    let mut shown = api.get("/networks/n2").json();
-    assert_eq!(shown, api.get(&format!("/networks/{}", &id[..9])).json(), "found by the beginning of its id");
+    let mut shown = api.get("/v1.51/networks/n2").json();
+    assert_eq!(shown, api.get(&format!("/v1.51/networks/{}", &id[..9])).json(), "found by the beginning of its id");
     assert!(shown["Created"].as_str().unwrap().ends_with('Z'));
     shown.as_object_mut().unwrap().remove("Created");
     assert_eq!(
@@ -468,4 +468,45 @@ fn links_of_the_default_bridge() {
     api.network(&json!({"Name": "n"}));
     api.create("own", &json!({"Image": "busybox", "HostConfig": {"NetworkMode": "n", "Links": ["later:al"]}}));
     assert_eq!((shown("own"), &api.networks_of("own")["n"]["Links"]), (Value::Null, &json!(["later:al"])));
+}
+
+#[test]
+fn newer_clients_are_told_of_addresses() {
+    let api = Api::start();
+    let pool = json!({"Subnet": "10.222.0.0/24", "IPRange": "10.222.0.128/25", "AuxiliaryAddresses": {"x": "10.222.0.5"}});
+    api.network(&json!({"Name": "n", "IPAM": {"Config": [pool]}}));
+    api.sleeper("on", &json!({"HostConfig": {"NetworkMode": "n"}}));
+    let shown = api.get("/v1.52/networks/n").json();
+    // Network, gateway, broadcast, the router, the container; the last two but one are in the range.
+    let status = json!({"IPAM": {"Subnets": {"10.222.0.0/24": {"IPsInUse": 5, "DynamicIPsAvailable": 126}}}});
+    assert_eq!(shown["Status"], status);
+    assert!(api.get("/v1.51/networks/n").json().get("Status").is_none());
+    let listed = |version: &str| api.get(&format!("/{version}/networks")).json()[0].get("Containers").cloned();
+    assert_eq!((listed("v1.51"), listed("v1.52")), (Some(json!({})), None));
+}
+
+#[test]
+fn of_many_that_want_a_name_one_gets_it_and_removals_do_not_cross_starts() {
+    let api = Api::start();
+    let made = std::thread::scope(|s| {
+        let tries: Vec<_> = (0..12).map(|_| s.spawn(|| api.post("/networks/create", r#"{"Name":"one"}"#).status)).collect();
+        tries.into_iter().map(|t| t.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(made.iter().filter(|s| **s == 201).count(), 1, "{made:?}");
+    assert!(made.iter().all(|s| matches!(s, 201 | 409)), "{made:?}");
+    // Whatever the order: a network that is gone has nobody on it, one that somebody is on is there.
+    for round in 0..8 {
+        let name = format!("c{round}");
+        api.network(&json!({"Name": format!("n{round}")}));
+        api.create(
+            &name,
+            &json!({"Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {"NetworkMode": format!("n{round}")}}),
+        );
+        let (started, removed) = std::thread::scope(|s| {
+            let start = s.spawn(|| api.post(&format!("/containers/{name}/start"), "").status);
+            let remove = s.spawn(|| api.send("DELETE", &format!("/networks/n{round}"), "").status);
+            (start.join().unwrap(), remove.join().unwrap())
+        });
+        assert!(matches!((started, removed), (204, 403) | (404, 204)), "{started} {removed}");
+    }
 }
