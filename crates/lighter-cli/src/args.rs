@@ -48,6 +48,18 @@ pub enum Command {
     /// The database
     #[command(subcommand)]
     Store(Store),
+    /// The daemon as a service of systemd or launchd, started by its socket
+    #[command(subcommand)]
+    Service(Service),
+    /// Make containers, images and the rest to look at; on the memory engine only
+    SampleData {
+        /// So many random containers more
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        containers: u32,
+        /// Of the random ones
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        seed: u64,
+    },
     /// Print a script that completes this command's words in a shell
     Completions { shell: clap_complete::Shell },
     /// Write the man pages into a directory
@@ -170,6 +182,23 @@ pub enum Context {
         #[arg(long, default_value = "lighter")]
         name: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Service {
+    /// Write the files of the service and have its socket served
+    Install {
+        /// The daemon [default: lighterd beside this program]
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        program: Option<PathBuf>,
+        /// Only print the files
+        #[arg(long)]
+        print: bool,
+    },
+    /// Whether it is there, and served
+    Status,
+    /// Stop it and remove its files; containers go on
+    Uninstall,
 }
 
 #[derive(Debug, Subcommand)]

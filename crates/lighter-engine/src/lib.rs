@@ -42,6 +42,11 @@ pub trait Engine: Send + Sync + 'static {
     /// Static facts for `info` and `version`. Cheap.
     fn describe(&self) -> Description;
 
+    /// Whether its containers are records alone, so that nothing is lost with them.
+    fn make_believe(&self) -> bool {
+        false
+    }
+
     /// Checks what can be known before anything is made: what this engine refuses (an error), and what it will not honour
     /// (warnings, told to the client and recorded). Pure and cheap; called before `create`.
     fn review(&self, container: &Container) -> Result<Review>;

@@ -11,6 +11,7 @@ mod gc;
 mod logs;
 mod machine;
 mod metrics;
+mod sample_data;
 mod stacks;
 mod store;
 
@@ -39,6 +40,7 @@ pub static ROUTES: &[Route] = routes! {
     GET    "/lighter/v1/doctor"                   LighterDoctor           None      Read(machine::doctor)
     GET    "/lighter/v1/gc"                       LighterGcPlan           None      Read(gc::plan)
     POST   "/lighter/v1/gc"                       LighterGc               None      Change(gc::run)
+    POST   "/lighter/v1/sample-data"              LighterSampleData       None      Change(sample_data::run)
     GET    "/lighter/v1/store/check"              LighterStoreCheck       None      Read(store::check)
     GET    "/lighter/v1/store/backup"             LighterStoreBackup      None      Read(store::backup)
 };

@@ -194,6 +194,29 @@ fn what_containers_use_is_kept_and_told() {
 }
 
 #[test]
+fn sample_data_is_made_once_and_random_ones_by_their_seed() {
+    let api = Api::start();
+    let made = api.post("/lighter/v1/sample-data", "");
+    assert_eq!(made.json(), json!({"containers": 5, "images": 6, "volumes": 5, "networks": 4, "stacks": 4}), "{}", made.text());
+    let count = |path: &str| api.get(path).json().as_array().unwrap().len();
+    assert_eq!((count("/containers/json"), count("/containers/json?all=1")), (4, 5));
+    assert_eq!(api.get("/containers/db/json").json()["Config"]["Image"], "postgres:17");
+    let again = api.post("/lighter/v1/sample-data?containers=20&seed=7", "").json();
+    assert_eq!(again, json!({"containers": 20, "images": 0, "volumes": 0, "networks": 0, "stacks": 0}));
+    let names = |api: &Api| -> Vec<String> {
+        let all = api.get("/containers/json?all=1").json();
+        let mut names: Vec<_> = all.as_array().unwrap().iter().map(|c| c["Names"][0].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    let other = Api::start();
+    other.post("/lighter/v1/sample-data?containers=20&seed=7", "");
+    assert_eq!(names(&api), names(&other));
+    assert_eq!(names(&api).len(), 25);
+    assert_eq!(api.post("/lighter/v1/sample-data?containers=x", "").status, 400);
+}
+
+#[test]
 fn the_database_is_examined_and_copied_while_it_is_written() {
     let api = Api::start();
     api.create("kept", &json!({"Image": "busybox"}));

@@ -150,6 +150,7 @@ fn answers_have_the_documented_form() {
         document.check(operation, &reply);
     }
     document.check("LighterGc", &api.post("/lighter/v1/gc?keepDuration=1000h&maxUsedSpace=1GB", ""));
+    document.check("LighterSampleData", &api.post("/lighter/v1/sample-data?containers=2&seed=1", ""));
     document.all_seen();
     let explained = api.get("/lighter/v1/containers/web/explain").json();
     assert_eq!(explained["id"], json!(id));

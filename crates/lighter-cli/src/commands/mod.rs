@@ -8,6 +8,8 @@ mod gc;
 mod logs;
 mod metrics;
 mod ports;
+mod sample_data;
+mod service;
 mod shell;
 mod stacks;
 mod store;
@@ -36,6 +38,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Doctor => return doctor::run(&asker()?).await,
         Command::Context(what) => context::run(&asker()?, &what)?,
         Command::Store(what) => return store::run(&asker()?, what).await,
+        Command::Service(what) => return service::run(&what),
+        Command::SampleData { containers, seed } => sample_data::run(&asker()?, containers, seed).await?,
         Command::Completions { shell } => shell::completions(shell)?,
         Command::Man { directory } => shell::man(&directory)?,
     }

@@ -50,3 +50,13 @@ pub struct Check {
     pub sound: bool,
     pub faults: Vec<String>,
 }
+
+/// What was made to look at.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct SampleData {
+    pub containers: u32,
+    pub images: u32,
+    pub volumes: u32,
+    pub networks: u32,
+    pub stacks: u32,
+}

@@ -15,7 +15,7 @@ pub use events::Event;
 pub use explain::{Explained, ExplainedContainer, Fate, Field, Mapping};
 pub use gc::{CollectedImage, Collection};
 pub use logs::{LogGap, LogLine, LogPage};
-pub use machine::{Check, Finding, Findings, Port, PortState};
+pub use machine::{Check, Finding, Findings, Port, PortState, SampleData};
 pub use metrics::{Metric, Metrics, Series};
 pub use stacks::{Stack, StackContainer, Wait};
 
