@@ -133,7 +133,10 @@ impl Daemon {
         if there.is_empty() {
             self.seed(&mut made).await?;
         }
-        let images: Vec<String> = IMAGES.iter().map(|(name, tag, _)| format!("{name}:{tag}")).collect();
+        // Of the images that are there, in the order of their names: the same seed makes the same of the same.
+        let there = self.shared().images()?.list().await?;
+        let mut images: Vec<String> = there.iter().flat_map(|image| image.repo_tags.iter().cloned()).collect();
+        images.sort();
         let mut generator = Generator::new(seed);
         for _ in 0..random {
             self.create(generator.container(&images)).await?;
