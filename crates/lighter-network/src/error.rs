@@ -1,10 +1,10 @@
 //! What can go wrong when a network is made or used, in words that an API answer can carry.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use crate::addr::Ipv4Net;
+use ipnet::IpNet;
 
 /// A failed network operation.
 #[derive(Debug, thiserror::Error)]
@@ -65,14 +65,74 @@ pub enum NetworkError {
         /// Whose it is, as far as can be seen.
         owner: String,
     },
+    /// Another network has addresses of the wanted subnet.
+    #[error("invalid pool request: Pool overlaps with other one on this address space")]
+    PoolOverlaps,
+    /// Somebody has the wanted address.
+    #[error("Address already in use")]
+    AddressInUse {
+        /// The address.
+        ip: IpAddr,
+    },
+    /// The wanted address is not one of the network's.
+    #[error("no configured subnet contains IP address {ip}")]
+    NoSuchSubnet {
+        /// The address.
+        ip: IpAddr,
+        /// The network.
+        network: String,
+    },
+    /// A host port is another container's.
+    #[error("Bind for {} failed: port is already allocated", SocketAddr::new(*ip, *port))]
+    PortTaken {
+        /// Of the host.
+        ip: IpAddr,
+        /// The port.
+        port: u16,
+    },
+    /// A host port cannot be bound, for some program has it, or the address is not the host's.
+    #[error("failed to bind host port {address}/{protocol}")]
+    PortHeld {
+        /// Of the host.
+        address: SocketAddr,
+        /// `tcp`, `udp`, `sctp`.
+        protocol: &'static str,
+        /// The kernel's errno.
+        #[source]
+        source: io::Error,
+    },
+    /// The network is not, or no longer, there.
+    #[error("network {id} not found")]
+    UnknownNetwork {
+        /// What it was called.
+        id: String,
+    },
+    /// The container is not connected at all.
+    #[error("container {container_id} is not connected to any network")]
+    NotAttached {
+        /// The container.
+        container_id: String,
+    },
+    /// The interface that a network is to use is not there.
+    #[error("invalid subinterface or interface name {name}: it does not exist")]
+    NoParent {
+        /// The interface.
+        name: String,
+    },
+    /// Containers are still on it.
+    #[error("network {name} has active endpoints")]
+    InUse {
+        /// The network.
+        name: String,
+    },
     /// No pool has a subnet that collides with nothing.
     #[error("could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network")]
     NoFreeSubnet,
     /// All addresses of the subnet are in use.
-    #[error("no available IPv4 addresses on this network's address pools: {subnet}")]
+    #[error("no available {} addresses on this network's address pools: {subnet}", if subnet.addr().is_ipv4() { "IPv4" } else { "IPv6" })]
     Exhausted {
         /// The full subnet.
-        subnet: Ipv4Net,
+        subnet: IpNet,
     },
     /// The container has an address already.
     #[error("container {container_id} already has address {ip} on this network")]
@@ -80,7 +140,7 @@ pub enum NetworkError {
         /// The container.
         container_id: String,
         /// Its address.
-        ip: Ipv4Addr,
+        ip: IpAddr,
     },
     /// An address to be restored is outside the subnet, or another container's.
     #[error("address {ip} of container {container_id} cannot be taken again: {why}")]
@@ -88,7 +148,7 @@ pub enum NetworkError {
         /// The container.
         container_id: String,
         /// The wanted address.
-        ip: Ipv4Addr,
+        ip: IpAddr,
         /// Outside, reserved or in use.
         why: &'static str,
     },

@@ -1,32 +1,44 @@
 //! The rules of all our networks, in one nftables table of our own. Nobody else's table is ever touched.
 //!
-//! The table is always written whole, in one transaction that the kernel takes or leaves: no moment
-//! exists in which a packet meets half of it, and what was in it before does not matter. Networks
-//! come and go seldom; what does change often (published ports) belongs into sets and maps of this table.
+//! When a network comes or goes the table is written whole, in one transaction that the kernel takes or leaves: no moment
+//! exists in which a packet meets half of it, and what was in it before does not matter. Published ports, which change with
+//! every container, are elements of its `maps`.
 //!
 //! An `accept` here cannot save a packet that another base chain drops: where dockerd has set the
 //! policy of iptables' FORWARD chain to drop, our containers have no way out until the administrator lets
 //! them (`iptables -I DOCKER-USER -i lighter0 -j ACCEPT` and the like). `warnings` says so.
 
 use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink_packet_netfilter::NetfilterMessage;
-use netlink_packet_netfilter::nftables::InetHookNumber;
+use netlink_packet_netfilter::nftables::{Cmp, DataAttribute, ExpressionAttribute, Expressions, InetHookNumber, ListAttribute};
 
-use crate::addr::Ipv4Net;
+use crate::maps::{self, Element, Map};
 use crate::netlink::{Netlink, Request};
 use crate::nft::{self, Expression};
 
+const GUARD: &str = "guard";
 const FORWARD: &str = "forward";
+const PREROUTING: &str = "prerouting";
+const OUTPUT: &str = "output";
 const POSTROUTING: &str = "postrouting";
+const CHAINS: [&str; 5] = [GUARD, FORWARD, PREROUTING, OUTPUT, POSTROUTING];
+
+const PRIORITY_RAW: i32 = -300;
 const PRIORITY_FILTER: i32 = 0;
+const PRIORITY_DESTINATION_NAT: i32 = -100;
 const PRIORITY_SOURCE_NAT: i32 = 100;
 
 /// What the rules need to know of one network.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NetworkRules {
     pub(crate) bridge: String,
-    pub(crate) subnet: Ipv4Net,
+    pub(crate) subnets: Vec<IpNet>,
+    pub(crate) internal: bool,
+    pub(crate) icc: bool,
+    pub(crate) masquerade: bool,
 }
 
 /// The table of one daemon.
@@ -34,8 +46,8 @@ pub(crate) struct NetworkRules {
 pub(crate) struct Firewall {
     table: String,
     owner: String,
-    /// Generation of the kernel's rule set when ours was last known to be right.
-    checked: Option<u32>,
+    /// Generation of the kernel's rule set when ours was last known to be right, and what it was right for.
+    checked: Option<(u32, Vec<NetworkRules>)>,
 }
 
 /// Why the table could not be written.
@@ -53,49 +65,114 @@ impl From<io::Error> for FirewallError {
     }
 }
 
+type Rule = (&'static str, Vec<Expression>);
+
+fn rule(chain: &'static str, parts: &[&[Expression]]) -> Rule {
+    (chain, parts.concat())
+}
+
+fn loopback4() -> IpNet {
+    Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8).into()
+}
+
+fn loopback6() -> IpNet {
+    Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128).into()
+}
+
+/// Who may talk to whom. What is not dropped goes on to the chains of others.
+fn forwarding(networks: &[NetworkRules], rules: &mut Vec<Rule>) {
+    let (accept, drop) = ([nft::verdict(nft::ACCEPT)], [nft::verdict(nft::DROP)]);
+    let among = |n: &NetworkRules| if n.icc { accept.clone() } else { drop.clone() };
+    for n in networks.iter().filter(|n| n.internal) {
+        rules.push(rule(FORWARD, &[&nft::from(&n.bridge), &nft::to(&n.bridge), &among(n)]));
+        rules.push(rule(FORWARD, &[&nft::from(&n.bridge), &drop]));
+        rules.push(rule(FORWARD, &[&nft::to(&n.bridge), &drop]));
+    }
+    // Answers.
+    rules.push(rule(FORWARD, &[&nft::established(), &accept]));
+    for n in networks.iter().filter(|n| !n.internal) {
+        // To a published port, by the host's address.
+        rules.push(rule(FORWARD, &[&nft::to(&n.bridge), &nft::redirected(), &accept]));
+        rules.push(rule(FORWARD, &[&nft::from(&n.bridge), &nft::to(&n.bridge), &among(n)]));
+        // Nobody else reaches a container that has not published a port, be it a machine that
+        // routes to our subnet or a container of another bridge.
+        rules.push(rule(FORWARD, &[&nft::to(&n.bridge), &drop]));
+    }
+}
+
+/// Whose address is seen where.
+fn sources(networks: &[NetworkRules], rules: &mut Vec<Rule>) {
+    let masquerade = [nft::masquerade()];
+    for n in networks.iter().filter(|n| !n.internal) {
+        for subnet in &n.subnets {
+            if n.masquerade {
+                rules.push(rule(POSTROUTING, &[&nft::source_in(*subnet), &nft::not_to(&n.bridge), &masquerade]));
+            }
+            // Hairpin: a container that calls a published port of its own network by the host's address
+            // must get its answers by the host too, or it does not know them.
+            rules.push(rule(
+                POSTROUTING,
+                &[&nft::source_in(*subnet), &nft::to(&n.bridge), &nft::redirected(), &masquerade],
+            ));
+        }
+        // From the host itself by localhost, which means nothing in a container.
+        rules.push(rule(POSTROUTING, &[&nft::source_in(loopback4()), &nft::to(&n.bridge), &masquerade]));
+    }
+}
+
+/// Where a published port leads.
+fn destinations(rules: &mut Vec<Rule>) {
+    for map in Map::ALL {
+        let translate = nft::translate(map.family(), map.name(), map.is_addressed());
+        let local = if map.is_addressed() { Vec::new() } else { nft::destination_local().to_vec() };
+        let loopback = if map.family() == nft::Family::V4 { loopback4() } else { loopback6() };
+        let elsewhere = nft::destination_not_in(loopback);
+        // What comes from outside is never for the loopback. What is from here and for ::1 cannot be led
+        // elsewhere (IPv6 has no such routing): whoever holds the port takes it by the hand.
+        rules.push(rule(PREROUTING, &[&elsewhere, &local, &translate]));
+        let from_here = if map.family() == nft::Family::V6 { elsewhere } else { Vec::new() };
+        rules.push(rule(OUTPUT, &[&from_here, &local, &translate]));
+    }
+}
+
+/// The rules of `networks`, by chain.
+fn rules(networks: &[NetworkRules]) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    // For answers to localhost our bridges route to the loopback addresses, so nothing else may.
+    for n in networks {
+        let drop = [nft::verdict(nft::DROP)];
+        rules.push(rule(GUARD, &[&nft::from(&n.bridge), &nft::destination_in(loopback4()), &drop]));
+    }
+    forwarding(networks, &mut rules);
+    destinations(&mut rules);
+    sources(networks, &mut rules);
+    rules
+}
+
 impl Firewall {
     /// `owner` is written into the table as its comment and tells our table from another daemon's.
     pub(crate) fn new(table: String, owner: String) -> Self {
         Self { table, owner, checked: None }
     }
 
-    /// The rules of `networks`, by chain.
-    fn rules(networks: &[NetworkRules]) -> Vec<(&'static str, Vec<Expression>)> {
-        let mut rules = Vec::new();
-        for NetworkRules { bridge, subnet } in networks {
-            let accept = || [nft::verdict(nft::ACCEPT)].to_vec();
-            // Answers come in; what a container starts goes out, or to its neighbours.
-            rules.push((FORWARD, [nft::to(bridge).to_vec(), nft::established().to_vec(), accept()].concat()));
-            rules.push((FORWARD, [nft::from(bridge).to_vec(), accept()].concat()));
-            // Nobody else reaches a container that has not published a port, be it a machine that
-            // routes to our subnet or a container of another bridge.
-            rules.push((FORWARD, [nft::to(bridge).to_vec(), [nft::verdict(nft::DROP)].to_vec()].concat()));
-            let masquerade = || [nft::masquerade()].to_vec();
-            rules.push((POSTROUTING, [nft::source_in(*subnet), nft::not_to(bridge).to_vec(), masquerade()].concat()));
-            // Hairpin: a container that calls a published port of its own network by the host's address
-            // must get its answers by the host too, or it does not know them.
-            rules.push((
-                POSTROUTING,
-                [nft::source_in(*subnet), nft::to(bridge).to_vec(), nft::redirected().to_vec(), masquerade()].concat(),
-            ));
-        }
-        rules
-    }
-
-    fn batch(&self, networks: &[NetworkRules]) -> Vec<Request<NetfilterMessage>> {
+    fn batch(&self, networks: &[NetworkRules], elements: &[Element]) -> Vec<Request<NetfilterMessage>> {
         let table = &self.table;
         let new = || nft::new_table(table, &self.owner);
+        let nat = |name, hook, priority| nft::base_chain(table, name, "nat", hook, priority);
         // To delete a table it must exist, so it is made first; the kernel sees only the end result.
         let mut batch = vec![
             new(),
             nft::delete_table(table),
             new(),
+            nft::base_chain(table, GUARD, "filter", InetHookNumber::PreRouting, PRIORITY_RAW),
             nft::base_chain(table, FORWARD, "filter", InetHookNumber::Forward, PRIORITY_FILTER),
-            nft::base_chain(table, POSTROUTING, "nat", InetHookNumber::PostRouting, PRIORITY_SOURCE_NAT),
+            nat(PREROUTING, InetHookNumber::PreRouting, PRIORITY_DESTINATION_NAT),
+            nat(OUTPUT, InetHookNumber::LocalOut, PRIORITY_DESTINATION_NAT),
+            nat(POSTROUTING, InetHookNumber::PostRouting, PRIORITY_SOURCE_NAT),
         ];
-        for (chain, expressions) in Self::rules(networks) {
-            batch.push(nft::rule(table, chain, expressions));
-        }
+        batch.extend((1..).zip(Map::ALL).map(|(id, map)| maps::create(table, map, id)));
+        batch.extend(maps::add(table, elements));
+        batch.extend(rules(networks).into_iter().map(|(chain, expressions)| nft::rule(table, chain, expressions)));
         batch
     }
 
@@ -110,18 +187,50 @@ impl Firewall {
     /// Sees to it that the table is there and right. `true` if it had to be written.
     ///
     /// Cheap when nobody has changed any rule since the last call, so it can be called for every container.
-    pub(crate) fn ensure(&mut self, nl: &mut Netlink, networks: &[NetworkRules]) -> Result<bool, FirewallError> {
+    pub(crate) fn ensure(
+        &mut self,
+        nl: &mut Netlink,
+        networks: &[NetworkRules],
+        elements: impl FnOnce() -> Vec<Element>,
+    ) -> Result<bool, FirewallError> {
         let generation = nft::generation(nl)?;
-        if self.checked == Some(generation) {
+        if self.checked.as_ref().is_some_and(|(checked, of)| *checked == generation && of == networks) {
             return Ok(false);
         }
+        let mut elements = elements();
+        elements.sort();
+        elements.dedup();
         let present = self.check_owner(nl)?;
-        let wrong = !present || !same(&nft::rules(nl, &self.table)?, &Self::rules(networks));
-        if wrong {
-            nft::apply(nl, self.batch(networks))?;
+        let right = present
+            && same(&nft::rules(nl, &self.table)?, &rules(networks))
+            && self.checked.as_ref().is_none_or(|(_, of)| of == networks)
+            && maps::read(nl, &self.table)? == elements;
+        if !right {
+            nft::apply(nl, self.batch(networks, &elements))?;
         }
-        self.checked = Some(if wrong { nft::generation(nl)? } else { generation });
-        Ok(wrong)
+        let generation = if right { generation } else { nft::generation(nl)? };
+        self.checked = Some((generation, networks.to_vec()));
+        Ok(!right)
+    }
+
+    /// Forgets that the table was right.
+    pub(crate) fn distrust(&mut self) {
+        self.checked = None;
+    }
+
+    /// Takes elements out of the maps and puts others in. The table must have been ensured just before.
+    pub(crate) fn change(&mut self, nl: &mut Netlink, remove: &[Element], add: &[Element]) -> io::Result<()> {
+        let mut batch = maps::remove(&self.table, remove);
+        batch.extend(maps::add(&self.table, add));
+        if batch.is_empty() {
+            return Ok(());
+        }
+        nft::apply(nl, batch)?;
+        // Somebody else's change in the same moment is found by the next comparison: it makes another generation.
+        if let Some((generation, _)) = &mut self.checked {
+            *generation = generation.wrapping_add(1);
+        }
+        Ok(())
     }
 
     /// Takes the table away. That it is not there is fine.
@@ -142,23 +251,33 @@ impl Firewall {
 }
 
 /// Whether what the kernel has is what we would write. The kernel adds attributes of its own to what it was
-/// given, so chains and the kinds of instructions are compared, and how many there are.
-fn same(found: &[(String, Vec<Expression>)], wanted: &[(&'static str, Vec<Expression>)]) -> bool {
-    let kinds = |expressions: &[Expression]| -> Vec<String> {
-        use netlink_packet_netfilter::nftables::{ExpressionAttribute, ListAttribute};
-        let name = |expression: &Expression| match expression {
-            ListAttribute::Element(attributes) => attributes.iter().find_map(|attribute| match attribute {
-                ExpressionAttribute::Name(name) => Some(name.clone()),
-                _ => None,
-            }),
-            _ => None,
-        };
-        expressions.iter().filter_map(name).collect()
-    };
+/// given, so chains, the kinds of instructions, and what is compared with are looked at.
+fn same(found: &[(String, Vec<Expression>)], wanted: &[Rule]) -> bool {
+    let gist = |expressions: &[Expression]| expressions.iter().map(gist).collect::<Vec<_>>();
     // Chains are listed one after the other; within each, the order counts.
-    [FORWARD, POSTROUTING].iter().all(|chain| {
-        let found = found.iter().filter(|(name, _)| name == chain).map(|(_, e)| kinds(e));
-        let wanted = wanted.iter().filter(|(name, _)| name == chain).map(|(_, e)| kinds(e));
+    CHAINS.iter().all(|chain| {
+        let found = found.iter().filter(|(name, _)| name == chain).map(|(_, e)| gist(e));
+        let wanted = wanted.iter().filter(|(name, _)| name == chain).map(|(_, e)| gist(e));
         found.eq(wanted)
     })
+}
+
+/// An instruction's name, and the value that it compares with.
+fn gist(expression: &Expression) -> (String, Vec<u8>) {
+    let (mut name, mut value) = (String::new(), Vec::new());
+    let ListAttribute::Element(attributes) = expression else { return (name, value) };
+    for attribute in attributes {
+        match attribute {
+            ExpressionAttribute::Name(text) => name.clone_from(text),
+            ExpressionAttribute::Data(Expressions::Cmp(parts)) => {
+                for part in parts {
+                    if let Cmp::Data(DataAttribute::Value(bytes)) = part {
+                        value.clone_from(bytes);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    (name, value)
 }

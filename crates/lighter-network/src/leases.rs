@@ -1,17 +1,17 @@
-//! Who has which address of one subnet. In memory only: after a restart the caller tells us which
-//! containers live (`Networks::restore`), so there is no file to go stale.
+//! Who has which addresses of one network. In memory only: after a restart the caller tells us which containers live
+//! (`Networks::restore`), so there is no file to go stale.
 //!
-//! Addresses are handed out in rising order and start again from below at the end, as users know it from
-//! dockerd: an address just given back is the last one to be used again, and so is no surprise to
-//! whoever still talks to it. An address that is being given back stays taken until its interface is gone.
+//! An address that is being given back stays taken until its interface is gone.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::Ipv4Addr;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::addr::{Ipv4Net, MacAddr};
+use crate::addr::MacAddr;
 use crate::error::NetworkError;
+use crate::range::{Addresses, Refusal};
+use crate::spec::NetworkSpec;
 
 /// A container's place on a network: what it is called there and where it can be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,18 +22,50 @@ pub struct Endpoint {
     pub endpoint_id: String,
     /// 64 hexadecimal digits, the network's.
     pub network_id: String,
-    /// The container's address.
-    pub ip: Ipv4Addr,
+    /// The network's name.
+    pub network: String,
+    /// The container's address, if the network has IPv4.
+    pub ip: Option<Ipv4Addr>,
     /// Prefix length of the subnet.
     pub prefix_len: u8,
-    /// The container's default gateway: the bridge's address.
-    pub gateway: Ipv4Addr,
+    /// The way out; none where the network has none.
+    pub gateway: Option<Ipv4Addr>,
+    /// The same for IPv6.
+    pub ipv6: Option<Ipv6Addr>,
+    pub ipv6_prefix_len: u8,
+    pub ipv6_gateway: Option<Ipv6Addr>,
     /// Address of the container's interface.
     pub mac: MacAddr,
-    /// The interface's other end on the host, e.g. `veth1a2b3c4`.
+    /// The interface's other end on the host, e.g. `veth1a2b3c4`. Empty where there is none.
     pub host_ifname: String,
-    /// The interface within the container: `eth0`.
+    /// The interface within the container, e.g. `eth0`.
     pub ifname: String,
+    /// Of a container's networks, the one with the highest is its way out.
+    #[serde(default)]
+    pub gw_priority: i64,
+}
+
+impl Endpoint {
+    /// The address by which others reach it: IPv4 where there is one.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        self.ip.map(IpAddr::V4).or(self.ipv6.map(IpAddr::V6))
+    }
+}
+
+/// What is asked of an endpoint. What is left out is chosen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// This address and no other.
+    pub ip: Option<Ipv4Addr>,
+    /// This address and no other.
+    pub ipv6: Option<Ipv6Addr>,
+    /// The interface's.
+    pub mac: Option<MacAddr>,
+    /// The interface's name in the container; `None`: the first free one.
+    pub ifname: Option<String>,
+    /// See [`Endpoint::gw_priority`].
+    pub gw_priority: i64,
 }
 
 /// Name of the host's end of an endpoint's interface.
@@ -46,76 +78,124 @@ pub(crate) fn random_id() -> String {
     hex::encode(rand::random::<[u8; 32]>())
 }
 
+fn random_mac() -> MacAddr {
+    let [a, b, c, d] = rand::random();
+    MacAddr([0x02, 0x42, a, b, c, d])
+}
+
 #[derive(Debug)]
 struct Slot {
     endpoint: Endpoint,
     releasing: bool,
 }
 
-/// The addresses of one subnet.
+/// The addresses of one network.
 #[derive(Debug)]
 pub(crate) struct Leases {
-    network_id: String,
-    subnet: Ipv4Net,
-    gateway: Ipv4Addr,
-    by_ip: BTreeMap<Ipv4Addr, Slot>,
-    active: HashMap<String, Ipv4Addr>,
-    last: u32,
+    v4: Option<Addresses>,
+    v6: Option<Addresses>,
+    slots: HashMap<String, Slot>,
+    active: HashMap<String, String>,
 }
 
 impl Leases {
-    /// No leases yet. The gateway, the network's and the broadcast address are never handed out.
-    pub(crate) fn new(network_id: String, subnet: Ipv4Net, gateway: Ipv4Addr) -> Self {
-        Self { network_id, subnet, gateway, by_ip: BTreeMap::new(), active: HashMap::new(), last: 0 }
+    pub(crate) fn new(spec: &NetworkSpec) -> Self {
+        let addresses = |range: &Option<_>| range.clone().map(Addresses::new);
+        Self { v4: addresses(&spec.v4), v6: addresses(&spec.v6), slots: HashMap::new(), active: HashMap::new() }
     }
 
-    fn usable(&self, ip: Ipv4Addr) -> bool {
-        self.subnet.contains(ip) && ip != self.subnet.network() && ip != self.subnet.broadcast() && ip != self.gateway
+    fn one(pool: Option<&mut Addresses>, network: &str, wanted: Option<IpAddr>) -> Result<Option<IpAddr>, NetworkError> {
+        let Some(pool) = pool else {
+            return match wanted {
+                None => Ok(None),
+                Some(ip) => Err(NetworkError::NoSuchSubnet { ip, network: network.to_owned() }),
+            };
+        };
+        let Some(ip) = wanted else {
+            let subnet = pool.range().subnet;
+            return pool.next().map(Some).ok_or(NetworkError::Exhausted { subnet });
+        };
+        match pool.take(ip) {
+            Ok(()) => Ok(Some(ip)),
+            Err(Refusal::InUse) => Err(NetworkError::AddressInUse { ip }),
+            Err(Refusal::Outside) => Err(NetworkError::NoSuchSubnet { ip, network: network.to_owned() }),
+        }
     }
 
-    fn free(&self, n: u32) -> Option<Ipv4Addr> {
-        let ip = self.subnet.nth(n)?;
-        (self.usable(ip) && !self.by_ip.contains_key(&ip)).then_some(ip)
-    }
-
-    /// The next free address for `container_id`.
-    pub(crate) fn allocate(&mut self, container_id: &str) -> Result<Endpoint, NetworkError> {
-        if let Some(&ip) = self.active.get(container_id) {
+    /// Addresses for `container_id`, those that it asks for or the next free ones.
+    pub(crate) fn allocate(&mut self, spec: &NetworkSpec, container_id: &str, ask: &Ask) -> Result<Endpoint, NetworkError> {
+        if let Some(endpoint) = self.of(container_id) {
+            let ip = endpoint.address().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
             return Err(NetworkError::AlreadyConnected { container_id: container_id.to_owned(), ip });
         }
-        let end = u32::from(self.subnet.broadcast()) - u32::from(self.subnet.network());
-        // Each step passes one used address at most, so this ends soon unless the subnet is nearly full.
-        let n = (self.last + 1..=end)
-            .chain(0..=self.last)
-            .find(|&n| self.free(n).is_some())
-            .ok_or(NetworkError::Exhausted { subnet: self.subnet })?;
-        let ip = self.free(n).ok_or(NetworkError::Exhausted { subnet: self.subnet })?;
-        self.last = n;
-        Ok(self.insert(container_id, ip, self.fresh_id()))
+        let ip = Self::one(self.v4.as_mut(), &spec.name, ask.ip.map(IpAddr::V4))?;
+        let ipv6 = match Self::one(self.v6.as_mut(), &spec.name, ask.ipv6.map(IpAddr::V6)) {
+            Ok(ip) => ip,
+            Err(error) => {
+                self.give_back(ip);
+                return Err(error);
+            }
+        };
+        let (ip, ipv6) = (only_v4(ip), only_v6(ipv6));
+        let endpoint_id = self.fresh_id();
+        let gateway = |pool: &Option<Addresses>| pool.as_ref().filter(|_| !spec.internal).and_then(|p| p.range().gateway);
+        let prefix = |pool: &Option<Addresses>| pool.as_ref().map_or(0, |p| p.range().subnet.prefix_len());
+        let endpoint = Endpoint {
+            container_id: container_id.to_owned(),
+            host_ifname: if spec.is_bridge() { host_ifname(&endpoint_id) } else { String::new() },
+            endpoint_id,
+            network_id: spec.id.clone(),
+            network: spec.name.clone(),
+            ip,
+            prefix_len: prefix(&self.v4),
+            gateway: only_v4(gateway(&self.v4)),
+            ipv6,
+            ipv6_prefix_len: prefix(&self.v6),
+            ipv6_gateway: only_v6(gateway(&self.v6)),
+            mac: ask.mac.unwrap_or_else(|| ip.map_or_else(random_mac, MacAddr::of_ip)),
+            ifname: ask.ifname.clone().unwrap_or_else(|| "eth0".to_owned()),
+            gw_priority: ask.gw_priority,
+        };
+        self.insert(endpoint.clone());
+        Ok(endpoint)
     }
 
-    /// Takes `ip` again for a container that had it before a restart. `endpoint_id` is what its
-    /// interface is labelled with, if there is one.
-    pub(crate) fn restore(
-        &mut self,
-        container_id: &str,
-        ip: Ipv4Addr,
-        endpoint_id: Option<String>,
-    ) -> Result<Endpoint, NetworkError> {
-        let refuse = |why| NetworkError::CannotRestore { container_id: container_id.to_owned(), ip, why };
-        if !self.usable(ip) {
-            return Err(refuse("it is not an address of this network"));
+    fn give_back(&mut self, ip: Option<IpAddr>) {
+        match ip {
+            Some(ip @ IpAddr::V4(_)) => self.v4.iter_mut().for_each(|pool| pool.give_back(ip)),
+            Some(ip @ IpAddr::V6(_)) => self.v6.iter_mut().for_each(|pool| pool.give_back(ip)),
+            None => {}
         }
-        if let Some(slot) = self.by_ip.get(&ip) {
-            let same = slot.endpoint.container_id == container_id && !slot.releasing;
-            return if same { Ok(slot.endpoint.clone()) } else { Err(refuse("it is in use")) };
+    }
+
+    /// Takes the addresses of an endpoint again that a container had before a restart.
+    pub(crate) fn restore(&mut self, endpoint: &Endpoint) -> Result<(), NetworkError> {
+        let refuse = |ip: Option<IpAddr>, why| {
+            let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+            NetworkError::CannotRestore { container_id: endpoint.container_id.clone(), ip, why }
+        };
+        if self.is_active(endpoint) {
+            return Ok(());
         }
-        if self.active.contains_key(container_id) {
-            return Err(refuse("the container has another one"));
+        if self.active.contains_key(&endpoint.container_id) {
+            return Err(refuse(endpoint.address(), "the container has another one"));
         }
-        self.last = self.last.max(u32::from(ip) - u32::from(self.subnet.network()));
-        let endpoint_id = endpoint_id.unwrap_or_else(|| self.fresh_id());
-        Ok(self.insert(container_id, ip, endpoint_id))
+        let mut had = Vec::new();
+        for ip in [endpoint.ip.map(IpAddr::V4), endpoint.ipv6.map(IpAddr::V6)].into_iter().flatten() {
+            let pool = if ip.is_ipv4() { self.v4.as_mut() } else { self.v6.as_mut() };
+            let why = match pool.map(|pool| pool.take_again(ip)) {
+                Some(Ok(())) => {
+                    had.push(ip);
+                    continue;
+                }
+                Some(Err(Refusal::InUse)) => "it is in use",
+                Some(Err(Refusal::Outside)) | None => "it is not an address of this network",
+            };
+            had.into_iter().for_each(|ip| self.give_back(Some(ip)));
+            return Err(refuse(Some(ip), why));
+        }
+        self.insert(endpoint.clone());
+        Ok(())
     }
 
     /// An endpoint id whose interface name is no other endpoint's: the name holds only 28 bits of it.
@@ -123,33 +203,21 @@ impl Leases {
         loop {
             let id = random_id();
             let name = host_ifname(&id);
-            if !self.by_ip.values().any(|slot| slot.endpoint.host_ifname == name) {
+            if !self.owns_interface(&name) {
                 return id;
             }
         }
     }
 
-    fn insert(&mut self, container_id: &str, ip: Ipv4Addr, endpoint_id: String) -> Endpoint {
-        let endpoint = Endpoint {
-            container_id: container_id.to_owned(),
-            host_ifname: host_ifname(&endpoint_id),
-            endpoint_id,
-            network_id: self.network_id.clone(),
-            ip,
-            prefix_len: self.subnet.prefix(),
-            gateway: self.gateway,
-            mac: MacAddr::of_ip(ip),
-            ifname: "eth0".to_owned(),
-        };
-        self.active.insert(container_id.to_owned(), ip);
-        self.by_ip.insert(ip, Slot { endpoint: endpoint.clone(), releasing: false });
-        endpoint
+    fn insert(&mut self, endpoint: Endpoint) {
+        self.active.insert(endpoint.container_id.clone(), endpoint.endpoint_id.clone());
+        self.slots.insert(endpoint.endpoint_id.clone(), Slot { endpoint, releasing: false });
     }
 
     /// Marks the endpoint as on its way out. `false` if it is not known or already marked.
     pub(crate) fn start_release(&mut self, endpoint: &Endpoint) -> bool {
-        match self.by_ip.get_mut(&endpoint.ip) {
-            Some(slot) if slot.endpoint.endpoint_id == endpoint.endpoint_id && !slot.releasing => {
+        match self.slots.get_mut(&endpoint.endpoint_id) {
+            Some(slot) if !slot.releasing => {
                 slot.releasing = true;
                 self.active.remove(&endpoint.container_id);
                 true
@@ -158,83 +226,111 @@ impl Leases {
         }
     }
 
-    /// Frees the address of an endpoint whose interface is gone.
+    /// Frees the addresses of an endpoint whose interface is gone.
     pub(crate) fn finish_release(&mut self, endpoint: &Endpoint) {
-        let gone = |slot: &Slot| slot.releasing && slot.endpoint.endpoint_id == endpoint.endpoint_id;
-        if self.by_ip.get(&endpoint.ip).is_some_and(gone) {
-            self.by_ip.remove(&endpoint.ip);
+        if self.slots.get(&endpoint.endpoint_id).is_some_and(|slot| slot.releasing)
+            && let Some(slot) = self.slots.remove(&endpoint.endpoint_id)
+        {
+            self.give_back(slot.endpoint.ip.map(IpAddr::V4));
+            self.give_back(slot.endpoint.ipv6.map(IpAddr::V6));
         }
     }
 
-    /// Whether `endpoint` holds its address and is not on its way out.
+    /// Whether `endpoint` holds its addresses and is not on its way out.
     pub(crate) fn is_active(&self, endpoint: &Endpoint) -> bool {
-        self.by_ip.get(&endpoint.ip).is_some_and(|slot| !slot.releasing && slot.endpoint.endpoint_id == endpoint.endpoint_id)
+        self.slots.get(&endpoint.endpoint_id).is_some_and(|slot| !slot.releasing)
     }
 
     /// The endpoint of a container.
     pub(crate) fn of(&self, container_id: &str) -> Option<Endpoint> {
-        let ip = self.active.get(container_id)?;
-        self.by_ip.get(ip).map(|slot| slot.endpoint.clone())
+        let id = self.active.get(container_id)?;
+        self.slots.get(id).map(|slot| slot.endpoint.clone())
     }
 
     /// All endpoints in use, by address.
     pub(crate) fn active(&self) -> Vec<Endpoint> {
-        let live = self.by_ip.values().filter(|slot| !slot.releasing);
-        live.map(|slot| slot.endpoint.clone()).collect()
+        let live = self.slots.values().filter(|slot| !slot.releasing);
+        let mut all: Vec<_> = live.map(|slot| slot.endpoint.clone()).collect();
+        all.sort_by_key(|endpoint| (endpoint.ip, endpoint.ipv6));
+        all
     }
 
     /// Whether an interface name belongs to any endpoint, also to one on its way out.
     pub(crate) fn owns_interface(&self, name: &str) -> bool {
-        self.by_ip.values().any(|slot| slot.endpoint.host_ifname == name)
+        self.slots.values().any(|slot| slot.endpoint.host_ifname == name)
     }
 
-    /// Whether no address is taken, nor on its way back.
+    /// Whether nobody is on the network, nor on the way out.
     pub(crate) fn is_empty(&self) -> bool {
-        self.by_ip.is_empty()
+        self.slots.is_empty()
+    }
+}
+
+fn only_v4(ip: Option<IpAddr>) -> Option<Ipv4Addr> {
+    match ip {
+        Some(IpAddr::V4(ip)) => Some(ip),
+        _ => None,
+    }
+}
+
+fn only_v6(ip: Option<IpAddr>) -> Option<Ipv6Addr> {
+    match ip {
+        Some(IpAddr::V6(ip)) => Some(ip),
+        _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::range::Range;
+    use crate::spec::Kind;
 
-    fn leases(net: &str) -> Leases {
-        let subnet: Ipv4Net = net.parse().unwrap();
-        Leases::new("n".repeat(64), subnet, subnet.nth(1).unwrap())
+    fn spec(v4: Option<&str>, v6: Option<&str>) -> NetworkSpec {
+        let range = |net: &str| Range::of(net.parse().unwrap());
+        NetworkSpec {
+            id: "n".repeat(64),
+            name: "net".into(),
+            kind: Kind::Bridge,
+            device: "br0".into(),
+            own_parent: false,
+            v4: v4.map(range),
+            v6: v6.map(range),
+            internal: false,
+            icc: true,
+            masquerade: true,
+            mtu: None,
+            prefix: None,
+        }
     }
 
-    fn last_byte(endpoint: &Endpoint) -> u8 {
-        endpoint.ip.octets()[3]
+    fn plain() -> Ask {
+        Ask::default()
     }
 
     #[test]
-    fn rising_order_and_late_reuse() {
-        let mut leases = leases("10.0.0.0/29");
-        let a = leases.allocate("a").unwrap();
-        assert_eq!((last_byte(&a), a.gateway.octets()[3], a.prefix_len), (2, 1, 29));
-        assert_eq!(a.endpoint_id.len(), 64);
+    fn an_endpoint_is_complete() {
+        let spec = spec(Some("10.0.0.0/29"), Some("fd00::/64"));
+        let mut leases = Leases::new(&spec);
+        let a = leases.allocate(&spec, "a", &plain()).unwrap();
+        assert_eq!((a.ip, a.gateway, a.prefix_len), (Some([10, 0, 0, 2].into()), Some([10, 0, 0, 1].into()), 29));
+        assert_eq!((a.ipv6, a.ipv6_prefix_len), (Some("fd00::2".parse().unwrap()), 64));
         assert_eq!(a.host_ifname, format!("veth{}", &a.endpoint_id[..7]));
-        assert!(matches!(leases.allocate("a"), Err(NetworkError::AlreadyConnected { .. })));
-
-        assert!(leases.start_release(&a));
-        assert!(!leases.start_release(&a));
-        leases.finish_release(&a);
-        // 2 is free again and yet comes last.
-        let next: Vec<_> = ["b", "c", "d", "e", "f"].map(|id| last_byte(&leases.allocate(id).unwrap())).into();
-        assert_eq!(next, [3, 4, 5, 6, 2]);
-        assert!(matches!(leases.allocate("g"), Err(NetworkError::Exhausted { .. })));
+        assert!(matches!(leases.allocate(&spec, "a", &plain()), Err(NetworkError::AlreadyConnected { .. })));
     }
 
     #[test]
     fn an_address_on_its_way_out_stays_taken() {
-        let mut leases = leases("10.0.0.0/30");
-        let a = leases.allocate("a").unwrap();
+        let spec = spec(Some("10.0.0.0/30"), None);
+        let mut leases = Leases::new(&spec);
+        let a = leases.allocate(&spec, "a", &plain()).unwrap();
         assert!(leases.start_release(&a));
+        assert!(!leases.start_release(&a));
         assert!(leases.of("a").is_none() && !leases.is_active(&a));
         assert!(leases.owns_interface(&a.host_ifname) && !leases.is_empty());
-        assert!(leases.allocate("b").is_err());
+        assert!(matches!(leases.allocate(&spec, "b", &plain()), Err(NetworkError::Exhausted { .. })));
         leases.finish_release(&a);
-        let b = leases.allocate("b").unwrap();
+        let b = leases.allocate(&spec, "b", &plain()).unwrap();
         assert_eq!(b.ip, a.ip);
         // A late second release of the old endpoint must not free the new owner's address.
         assert!(!leases.start_release(&a));
@@ -243,17 +339,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_asked_for_is_had_or_refused() {
+        let spec = spec(Some("10.0.0.0/24"), None);
+        let mut leases = Leases::new(&spec);
+        let ask = |ip: [u8; 4]| Ask { ip: Some(ip.into()), ..Ask::default() };
+        let a = leases.allocate(&spec, "a", &ask([10, 0, 0, 9])).unwrap();
+        assert_eq!(a.ip, Some([10, 0, 0, 9].into()));
+        let refused = |leases: &mut Leases, ask: &Ask| leases.allocate(&spec, "b", ask).unwrap_err();
+        assert!(matches!(refused(&mut leases, &ask([10, 0, 0, 9])), NetworkError::AddressInUse { .. }));
+        assert!(matches!(refused(&mut leases, &ask([10, 0, 1, 9])), NetworkError::NoSuchSubnet { .. }));
+        // Nothing is kept of an attempt that failed halfway.
+        let both = Ask { ipv6: Some("fd00::2".parse().unwrap()), ..ask([10, 0, 0, 8]) };
+        assert!(matches!(refused(&mut leases, &both), NetworkError::NoSuchSubnet { .. }));
+        leases.allocate(&spec, "b", &ask([10, 0, 0, 8])).unwrap();
+    }
+
+    #[test]
     fn restore_takes_only_what_is_ours_and_free() {
-        let mut leases = leases("10.0.0.0/24");
-        let ip = |n| Ipv4Addr::new(10, 0, 0, n);
-        let a = leases.restore("a", ip(9), Some("e".repeat(64))).unwrap();
-        assert_eq!(a.host_ifname, "vetheeeeeee");
-        assert_eq!(leases.restore("a", ip(9), None).unwrap(), a);
-        for (id, ip) in
-            [("b", ip(9)), ("a", ip(10)), ("b", ip(0)), ("b", ip(1)), ("b", ip(255)), ("b", Ipv4Addr::new(10, 0, 1, 2))]
-        {
-            assert!(leases.restore(id, ip, None).is_err(), "{id} {ip}");
+        let spec = spec(Some("10.0.0.0/24"), None);
+        let mut earlier = Leases::new(&spec);
+        let mut a = earlier.allocate(&spec, "a", &Ask { ip: Some([10, 0, 0, 9].into()), ..Ask::default() }).unwrap();
+        let mut leases = Leases::new(&spec);
+        leases.restore(&a).unwrap();
+        leases.restore(&a).unwrap();
+        a.endpoint_id = "other".into();
+        for (id, ip) in [("b", [10, 0, 0, 9]), ("a", [10, 0, 0, 10]), ("b", [10, 0, 0, 1]), ("b", [10, 0, 1, 2])] {
+            a.container_id = id.into();
+            a.ip = Some(ip.into());
+            assert!(leases.restore(&a).is_err(), "{id} {ip:?}");
         }
-        assert_eq!(last_byte(&leases.allocate("c").unwrap()), 10);
+        assert_eq!(leases.allocate(&spec, "c", &plain()).unwrap().ip, Some([10, 0, 0, 10].into()));
     }
 }

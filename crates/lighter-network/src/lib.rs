@@ -7,39 +7,50 @@
 //!
 //! How it is laid out, from the outside in:
 //! - [`Networks`] is the handle that callers hold. Its calls are jobs for one OS thread (`worker`).
-//! - `links` and `firewall` say what to ask of the kernel, `netlink` asks it.
-//! - `netns` makes and enters namespaces. `leases` and `pools` decide on addresses. `state` remembers.
+//! - `bridges` and `attach` are the jobs: for networks, and for containers.
+//! - `links` and `firewall` (with `maps` for published ports) say what to ask of the kernel, `netlink` asks it.
+//! - `netns` makes and enters namespaces. `leases`, `range` and `pools` decide on addresses. `ports` holds ports of the host,
+//!   and `relay` passes on what the firewall cannot. `state` remembers the default network.
 //! - [`resolv`] and [`hosts`] are pure text.
 //! - [`dns`] answers containers on user-defined networks.
-//!
-//! Today there is one network, the default bridge. What is per network (`NetworkInfo`, the leases, the
-//! rules of `firewall`) is already a value of its own, so that user-defined networks become a map of them.
 
 mod addr;
+mod attach;
+mod bridges;
 pub mod dns;
 mod error;
 mod firewall;
 pub mod hosts;
 mod leases;
 mod links;
+mod maps;
 mod netlink;
 mod netns;
 mod networks;
 mod nft;
 mod pools;
+mod ports;
 mod probe;
+mod range;
 mod reaper;
+mod relay;
 pub mod resolv;
 mod settle;
+mod spec;
 mod state;
 mod worker;
 
 pub use addr::{Ipv4Net, MacAddr, ParseAddrError};
+pub use attach::{Attachment, Join, Restored};
+pub use bridges::Pick;
 pub use error::NetworkError;
-pub use leases::Endpoint;
-pub use networks::{BridgeConfig, Live, NetworkInfo, Networks};
+pub use leases::{Ask, Endpoint};
+pub use networks::{BridgeConfig, NetworkInfo, Networks};
 pub use pools::{Pool, default_pools};
+pub use ports::{Clash, Holder, PortWant, Protocol, Published};
 pub use probe::nftables;
+pub use range::{Range, first_host};
+pub use spec::{IpvlanMode, Kind, MacvlanMode, NetworkSpec};
 
 #[cfg(test)]
 mod tests;

@@ -5,14 +5,18 @@
 //! group. Aliases, for people and for finding the container again, follow in the same datagram.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{
     DecodeError, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NetlinkDeserializable, NetlinkHeader, NlasIterator,
 };
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage};
+use ipnet::Ipv6Net;
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
+use netlink_packet_route::link::{
+    InfoBridgePort, InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoPortData, InfoPortKind, InfoVeth, InfoVlan, IpVlanMode,
+    LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
+};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
@@ -22,6 +26,7 @@ use nix::errno::Errno;
 use crate::addr::{Ipv4Net, MacAddr};
 use crate::leases::Endpoint;
 use crate::netlink::{Netlink, Request};
+use crate::spec::{IpvlanMode, Kind, MacvlanMode};
 
 /// Interface group of every veth that Lighter makes ("lght" in ASCII).
 pub(crate) const VETH_GROUP: u32 = 0x6c67_6874;
@@ -129,6 +134,17 @@ pub(crate) fn marked_veths(nl: &mut Netlink) -> io::Result<Vec<Link>> {
     Ok(links)
 }
 
+/// All bridges, with their aliases.
+pub(crate) fn bridges(nl: &mut Netlink) -> io::Result<Vec<Link>> {
+    let ask = link(vec![
+        LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]),
+        LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]),
+    ]);
+    let mut links: Vec<Link> = nl.dump(RouteNetlinkMessage::GetLink(ask))?;
+    links.retain(|link| link.kind == "bridge");
+    Ok(links)
+}
+
 /// Makes the bridge, with its own fixed hardware address: left to itself, a bridge takes the lowest one
 /// of its ports and changes it whenever containers come and go.
 pub(crate) fn create_bridge(nl: &mut Netlink, name: &str, mac: MacAddr, alias: &str, mtu: Option<u32>) -> Step {
@@ -151,7 +167,10 @@ pub(crate) fn repair_bridge(nl: &mut Netlink, index: u32, mac: MacAddr, alias: &
 }
 
 /// Makes the veth pair of an endpoint: one end up and on the bridge, the other already in the container's
-/// namespace with its name and hardware address.
+/// namespace with its name and hardware address. An `isolated` port is heard by the bridge only, not by its neighbours.
+///
+/// A packet may go back where it came from: where the machine filters bridged packets (`bridge-nf-call-iptables`), that is the
+/// way of a container that calls its own published port.
 ///
 /// The inner end cannot be brought up here: the kernel answers ENOTCONN, the pair being incomplete.
 pub(crate) fn create_veth(
@@ -160,6 +179,7 @@ pub(crate) fn create_veth(
     bridge: u32,
     netns: BorrowedFd<'_>,
     mtu: u32,
+    isolated: bool,
     alias: &str,
 ) -> Result<(), (usize, io::Error)> {
     let peer = link(vec![
@@ -168,16 +188,84 @@ pub(crate) fn create_veth(
         LinkAttribute::Mtu(mtu),
         LinkAttribute::NetNsFd(netns.as_raw_fd()),
     ]);
-    let mut host = link(vec![
+    let host = link(vec![
         LinkAttribute::IfName(endpoint.host_ifname.clone()),
         LinkAttribute::Mtu(mtu),
         LinkAttribute::Group(VETH_GROUP),
         LinkAttribute::Controller(bridge),
         LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer)))]),
     ]);
-    set_up(&mut host);
-    let label = link(vec![LinkAttribute::IfName(endpoint.host_ifname.clone()), LinkAttribute::IfAlias(alias.to_owned())]);
-    nl.acknowledged([create(host), change(label)])
+    let name = || LinkAttribute::IfName(endpoint.host_ifname.clone());
+    let mut port = vec![InfoBridgePort::HairpinMode(true)];
+    port.extend(isolated.then_some(InfoBridgePort::Isolated(true)));
+    let port = vec![LinkInfo::PortKind(InfoPortKind::Bridge), LinkInfo::PortData(InfoPortData::BridgePort(port))];
+    let port = link(vec![name(), LinkAttribute::LinkInfo(port)]);
+    let mut label = link(vec![name(), LinkAttribute::IfAlias(alias.to_owned())]);
+    // Up only when it is what it is to be.
+    set_up(&mut label);
+    let port = Request { message: RouteNetlinkMessage::NewLink(port), flags: 0 };
+    nl.acknowledged([create(host), port, change(label)])
+}
+
+/// Makes an interface of a container on top of one of the host's, which both may use.
+pub(crate) fn create_on_parent(
+    nl: &mut Netlink,
+    endpoint: &Endpoint,
+    kind: Kind,
+    parent: u32,
+    netns: BorrowedFd<'_>,
+    mtu: Option<u32>,
+) -> Step {
+    let info = match kind {
+        Kind::Bridge => return Err(Errno::EINVAL.into()),
+        Kind::Macvlan(mode) => {
+            let mode = match mode {
+                MacvlanMode::Bridge => MacVlanMode::Bridge,
+                MacvlanMode::Private => MacVlanMode::Private,
+                MacvlanMode::Vepa => MacVlanMode::Vepa,
+                MacvlanMode::Passthru => MacVlanMode::Passthrough,
+            };
+            vec![LinkInfo::Kind(InfoKind::MacVlan), LinkInfo::Data(InfoData::MacVlan(vec![InfoMacVlan::Mode(mode)]))]
+        }
+        Kind::Ipvlan(mode) => {
+            let mode = match mode {
+                IpvlanMode::L2 => IpVlanMode::L2,
+                IpvlanMode::L3 => IpVlanMode::L3,
+                IpvlanMode::L3s => IpVlanMode::L3S,
+            };
+            vec![LinkInfo::Kind(InfoKind::IpVlan), LinkInfo::Data(InfoData::IpVlan(vec![InfoIpVlan::Mode(mode)]))]
+        }
+    };
+    let mut attributes = vec![
+        LinkAttribute::IfName(endpoint.ifname.clone()),
+        LinkAttribute::Link(parent),
+        LinkAttribute::NetNsFd(netns.as_raw_fd()),
+        LinkAttribute::LinkInfo(info),
+    ];
+    attributes.extend(mtu.map(LinkAttribute::Mtu));
+    if matches!(kind, Kind::Macvlan(_)) {
+        attributes.push(LinkAttribute::Address(endpoint.mac.0.to_vec()));
+    }
+    first(nl.acknowledged([create(link(attributes))]))
+}
+
+/// An interface that leads nowhere, for networks of the macvlan kind that nobody named a parent for.
+pub(crate) fn create_dummy(nl: &mut Netlink, name: &str, alias: &str) -> Step {
+    let mut message =
+        link(vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Dummy)])]);
+    set_up(&mut message);
+    let label = link(vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::IfAlias(alias.to_owned())]);
+    first(nl.acknowledged([create(message), change(label)]))
+}
+
+/// The part of `parent` that carries a VLAN.
+pub(crate) fn create_vlan(nl: &mut Netlink, name: &str, parent: u32, id: u16, alias: &str) -> Step {
+    let info = vec![LinkInfo::Kind(InfoKind::Vlan), LinkInfo::Data(InfoData::Vlan(vec![InfoVlan::Id(id)]))];
+    let mut message =
+        link(vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::Link(parent), LinkAttribute::LinkInfo(info)]);
+    set_up(&mut message);
+    let label = link(vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::IfAlias(alias.to_owned())]);
+    first(nl.acknowledged([create(message), change(label)]))
 }
 
 /// Puts an interface back on the bridge, e.g. after somebody deleted the bridge.
@@ -205,45 +293,102 @@ pub(crate) fn delete(nl: &mut Netlink, name: &str) -> Step {
     }
 }
 
-fn address(index: u32, ip: Ipv4Addr, net: Ipv4Net) -> Request<RouteNetlinkMessage> {
+fn address(index: u32, ip: IpAddr, prefix: u8) -> Request<RouteNetlinkMessage> {
     let mut message = AddressMessage::default();
-    message.header.family = AddressFamily::Inet;
-    message.header.prefix_len = net.prefix();
+    message.header.prefix_len = prefix;
     message.header.index = index;
-    message.attributes = vec![
-        AddressAttribute::Local(IpAddr::V4(ip)),
-        AddressAttribute::Address(IpAddr::V4(ip)),
-        AddressAttribute::Broadcast(net.broadcast()),
-    ];
+    match ip {
+        IpAddr::V4(v4) => {
+            message.header.family = AddressFamily::Inet;
+            let broadcast = Ipv4Net::containing(v4, prefix).broadcast();
+            message.attributes =
+                vec![AddressAttribute::Local(ip), AddressAttribute::Address(ip), AddressAttribute::Broadcast(broadcast)];
+        }
+        IpAddr::V6(_) => {
+            message.header.family = AddressFamily::Inet6;
+            // Addresses are ours to give; looking for another owner would take a second.
+            message.header.flags = AddressHeaderFlags::Nodad;
+            message.attributes = vec![AddressAttribute::Local(ip), AddressAttribute::Address(ip)];
+        }
+    }
     Request { message: RouteNetlinkMessage::NewAddress(message), flags: NLM_F_CREATE | NLM_F_REPLACE }
 }
 
 /// Gives an interface an address; that it has it already is fine.
-pub(crate) fn add_address(nl: &mut Netlink, index: u32, ip: Ipv4Addr, net: Ipv4Net) -> Step {
-    first(nl.acknowledged([address(index, ip, net)]))
+pub(crate) fn add_address(nl: &mut Netlink, index: u32, ip: IpAddr, prefix: u8) -> Step {
+    first(nl.acknowledged([address(index, ip, prefix)]))
 }
 
-/// Configures a container's interface from within its namespace: address, up, default route.
-pub(crate) fn configure(nl: &mut Netlink, endpoint: &Endpoint) -> io::Result<()> {
+fn default_route(family: AddressFamily) -> RouteMessage {
+    let mut route = RouteMessage::default();
+    route.header.address_family = family;
+    route.header.table = RouteHeader::RT_TABLE_MAIN;
+    route.header.protocol = RouteProtocol::Boot;
+    route.header.scope = RouteScope::Universe;
+    route.header.kind = RouteType::Unicast;
+    route
+}
+
+fn way_out(gateway: Option<IpAddr>, v4: bool, index: u32) -> Request<RouteNetlinkMessage> {
+    let mut route = default_route(if v4 { AddressFamily::Inet } else { AddressFamily::Inet6 });
+    match gateway {
+        Some(ip) => route.attributes.push(RouteAttribute::Gateway(ip.into())),
+        // Whatever is out there is asked for directly.
+        None => route.header.scope = RouteScope::Link,
+    }
+    route.attributes.push(RouteAttribute::Oif(index));
+    Request { message: RouteNetlinkMessage::NewRoute(route), flags: NLM_F_CREATE | NLM_F_REPLACE }
+}
+
+/// A container's default routes: by which of its interfaces, through which gateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct WaysOut {
+    pub(crate) v4: Option<(String, Ipv4Addr)>,
+    pub(crate) v6: Option<(String, Ipv6Addr)>,
+}
+
+/// Configures a container's interface from within its namespace: addresses, up, and the default routes that are by it.
+pub(crate) fn configure(nl: &mut Netlink, endpoint: &Endpoint, ways: &WaysOut) -> io::Result<()> {
     let Some(found) = by_name(nl, &endpoint.ifname)? else {
         return Err(Errno::ENODEV.into());
     };
     let mut up = LinkMessage::default();
     up.header.index = found.index;
     set_up(&mut up);
-    let mut route = RouteMessage::default();
-    route.header.address_family = AddressFamily::Inet;
-    route.header.table = RouteHeader::RT_TABLE_MAIN;
-    route.header.protocol = RouteProtocol::Boot;
-    route.header.scope = RouteScope::Universe;
-    route.header.kind = RouteType::Unicast;
-    route.attributes = vec![RouteAttribute::Gateway(RouteAddress::Inet(endpoint.gateway)), RouteAttribute::Oif(found.index)];
-    let net = Ipv4Net::containing(endpoint.ip, endpoint.prefix_len);
-    first(nl.acknowledged([
-        address(found.index, endpoint.ip, net),
-        change(up),
-        Request { message: RouteNetlinkMessage::NewRoute(route), flags: NLM_F_CREATE | NLM_F_EXCL },
-    ]))
+    let mut requests = Vec::new();
+    requests.extend(endpoint.ip.map(|ip| address(found.index, ip.into(), endpoint.prefix_len)));
+    requests.push(change(up));
+    requests.extend(endpoint.ipv6.map(|ip| address(found.index, ip.into(), endpoint.ipv6_prefix_len)));
+    if let Some((_, gateway)) = ways.v4.as_ref().filter(|(name, _)| *name == endpoint.ifname) {
+        requests.push(way_out(Some((*gateway).into()), true, found.index));
+    }
+    if let Some((_, gateway)) = ways.v6.as_ref().filter(|(name, _)| *name == endpoint.ifname) {
+        requests.push(way_out(Some((*gateway).into()), false, found.index));
+    }
+    first(nl.acknowledged(requests))
+}
+
+/// Puts the default routes right after an interface has come or gone.
+pub(crate) fn reroute(nl: &mut Netlink, ways: &WaysOut) -> io::Result<()> {
+    let v4 = ways.v4.as_ref().map(|(name, ip)| (name, IpAddr::V4(*ip)));
+    let v6 = ways.v6.as_ref().map(|(name, ip)| (name, IpAddr::V6(*ip)));
+    for (family, way) in [(AddressFamily::Inet, v4), (AddressFamily::Inet6, v6)] {
+        let request = match way {
+            Some((name, gateway)) => {
+                let Some(found) = by_name(nl, name)? else { return Err(Errno::ENODEV.into()) };
+                way_out(Some(gateway), gateway.is_ipv4(), found.index)
+            }
+            None => Request { message: RouteNetlinkMessage::DelRoute(default_route(family)), flags: 0 },
+        };
+        match first(nl.acknowledged([request])) {
+            // There was none.
+            Err(error) if way.is_none() && error.raw_os_error() == Some(Errno::ESRCH as i32) => {}
+            // A kernel without IPv6.
+            Err(error) if way.is_none() && error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32) => {}
+            result => result?,
+        }
+    }
+    Ok(())
 }
 
 /// The IPv4 addresses of the host: the index of the interface, the address, its network.
@@ -287,4 +432,23 @@ pub(crate) fn routes(nl: &mut Netlink) -> io::Result<Vec<Ipv4Net>> {
         })
         .filter(|net| net.prefix() > WIDEST)
         .collect())
+}
+
+/// The destinations of all IPv6 routes of the host but the default ones, and its link-local and multicast ones.
+pub(crate) fn routes6(nl: &mut Netlink) -> io::Result<Vec<Ipv6Net>> {
+    let mut ask = RouteMessage::default();
+    ask.header.address_family = AddressFamily::Inet6;
+    let answers: Vec<RouteNetlinkMessage> = nl.dump(RouteNetlinkMessage::GetRoute(ask))?;
+    let mut found = Vec::new();
+    for answer in answers {
+        let RouteNetlinkMessage::NewRoute(message) = answer else { continue };
+        for attribute in &message.attributes {
+            if let RouteAttribute::Destination(RouteAddress::Inet6(ip)) = attribute
+                && message.header.destination_prefix_length > WIDEST
+            {
+                found.extend(Ipv6Net::new(*ip, message.header.destination_prefix_length).ok());
+            }
+        }
+    }
+    Ok(found)
 }

@@ -1,7 +1,7 @@
 //! The handle that the engine holds. Everything that needs the kernel becomes a job for `worker`.
 
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -11,10 +11,13 @@ use tokio::sync::oneshot;
 
 use crate::addr::Ipv4Net;
 use crate::error::NetworkError;
-use crate::leases::Endpoint;
+use crate::attach::{Attachment, Join, Restored};
+use crate::bridges::Pick;
 use crate::links::{MAX_ALIAS, MAX_IFNAME};
 use crate::netns::{self, Factory};
 use crate::pools::{Pool, default_pools};
+use crate::ports::{Clash, PortWant};
+use crate::spec::NetworkSpec;
 use crate::worker::{Host, Job, Shared};
 
 /// What a daemon decides about its default bridge.
@@ -98,15 +101,6 @@ pub struct NetworkInfo {
     pub mtu: u32,
 }
 
-/// A container that outlived the daemon, and the address that it has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Live {
-    /// The container.
-    pub container_id: String,
-    /// Its address.
-    pub ip: Ipv4Addr,
-}
-
 /// The networks of one daemon. Cheap to clone; the last clone ends the threads.
 #[derive(Clone)]
 pub struct Networks {
@@ -121,45 +115,49 @@ impl std::fmt::Debug for Networks {
     }
 }
 
-/// Gives an endpoint back unless somebody took it: for the caller whose future was dropped.
+/// Lets a container go unless somebody took what it was given: for the caller whose future was dropped.
 struct Unclaimed {
     networks: Networks,
-    endpoint: Option<Endpoint>,
-}
-
-impl Unclaimed {
-    fn claim(mut self) -> Option<Endpoint> {
-        self.endpoint.take()
-    }
+    container_id: Option<String>,
 }
 
 impl Drop for Unclaimed {
     fn drop(&mut self) {
-        if let Some(endpoint) = self.endpoint.take() {
-            self.networks.teardown(&endpoint);
+        if let Some(id) = self.container_id.take() {
+            self.networks.detach(&id);
         }
     }
 }
 
 impl Networks {
-    /// Settles on a subnet (the remembered one if there is one) and, if the bridge is still there from an earlier
-    /// run, puts it and the rules right. Makes no interface otherwise.
+    /// As [`Self::open_with`], with the default network alone.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open(config: BridgeConfig) -> Result<Self, NetworkError> {
+        Self::open_with(config, Vec::new()).await
+    }
+
+    /// Settles on a subnet for the default network (the remembered one if there is one) and, if its bridge is still there from
+    /// an earlier run, puts it right; makes no interface otherwise. The bridges of the other networks, `specs`, are made or put
+    /// right; those of networks that are no more go. Rules are seen to by [`Self::restore`].
     ///
     /// All of it happens in the network namespace of the calling thread, and later calls keep to that one.
     ///
     /// # Errors
     /// The bridge's or the table's name is somebody else's, no subnet is free, the state cannot be kept.
-    pub async fn open(config: BridgeConfig) -> Result<Self, NetworkError> {
+    pub async fn open_with(config: BridgeConfig, specs: Vec<NetworkSpec>) -> Result<Self, NetworkError> {
         config.check()?;
         let home = netns::current().map_err(|error| NetworkError::kernel("open the network namespace", error))?;
         let home = Arc::new(home);
         let namespaces = Factory::new(Arc::clone(&home), config.netns_pool);
+        let runtime = tokio::runtime::Handle::current();
         let (jobs, inbox) = channel::<Job>();
         let (reply, answer) = oneshot::channel();
         std::thread::Builder::new()
             .name("lighter-net".to_owned())
             .stack_size(512 * 1024)
-            .spawn(move || match Host::open(config, home) {
+            .spawn(move || match Host::open(config, specs, home, runtime) {
                 Ok((host, shared)) => {
                     // If nobody waits any more, the queue is closed too and `run` returns.
                     let _ = reply.send(Ok(shared));
@@ -191,6 +189,25 @@ impl Networks {
         self.run(Host::warnings).await.unwrap_or_default()
     }
 
+    /// Makes a network, with subnets of our choice where `pick` says so: it is what is returned, to be given to
+    /// [`Self::open_with`] the next time.
+    ///
+    /// # Errors
+    /// A subnet is another network's, none is free, the bridge's name is taken, or the kernel refused. Nothing is left then.
+    pub async fn create(&self, spec: NetworkSpec, pick: Pick) -> Result<NetworkSpec, NetworkError> {
+        check_device(&spec.device)?;
+        self.run(move |host| host.create_network(spec, pick)).await?
+    }
+
+    /// Removes a network. One that is not there is fine.
+    ///
+    /// # Errors
+    /// Somebody is on it.
+    pub async fn remove(&self, network_id: &str) -> Result<(), NetworkError> {
+        let id = network_id.to_owned();
+        self.run(move |host| host.remove_network(&id)).await?
+    }
+
     /// A new network namespace with its loopback up, owned by nobody but the returned descriptor (close-on-exec).
     ///
     /// # Errors
@@ -199,79 +216,80 @@ impl Networks {
         self.namespaces.take().await
     }
 
-    /// Takes an address for a container, making the bridge if this is the first. Call [`Self::teardown`] to give it back.
+    /// A new namespace, connected to networks, with ports of the host leading to it: what `docker run` needs, in one call.
+    /// Undone as a whole on an error, or when the future is dropped. Call [`Self::detach`] to give it back.
     ///
     /// # Errors
-    /// The container has one, the subnet is full, or the bridge or the rules could not be made.
-    pub async fn allocate(&self, container_id: &str) -> Result<Endpoint, NetworkError> {
-        check_container_id(container_id)?;
-        let id = container_id.to_owned();
-        let networks = self.clone();
-        let made = self
-            .run(move |host| {
-                let endpoint = host.allocate(&id)?;
-                Ok::<_, NetworkError>(Unclaimed { networks, endpoint: Some(endpoint) })
-            })
-            .await??;
-        made.claim().ok_or(NetworkError::WorkerGone)
-    }
-
-    /// Connects a namespace: an interface pair, its end within named, addressed, up and routed, loopback untouched.
-    ///
-    /// # Errors
-    /// The endpoint is not (any more) allocated, or the kernel refused. No interface is left then; the address is
-    /// still taken.
-    pub async fn setup(&self, netns: BorrowedFd<'_>, endpoint: &Endpoint) -> Result<(), NetworkError> {
-        // An own descriptor: the job is done also when the caller has gone.
-        let netns = netns.try_clone_to_owned().map_err(|error| NetworkError::kernel("keep the network namespace open", error))?;
-        let endpoint = endpoint.clone();
-        self.run(move |host| host.setup(netns.as_fd(), &endpoint)).await?
-    }
-
-    /// A new namespace, connected: what `docker run` needs, in one call. Undone as a whole on an error, or when the
-    /// future is dropped.
-    ///
-    /// # Errors
-    /// As [`Self::allocate`], [`Self::new_netns`] and [`Self::setup`].
-    pub async fn connect(&self, container_id: &str) -> Result<(OwnedFd, Endpoint), NetworkError> {
+    /// The container has a place there, a subnet is full, an address or a port is somebody's, or the kernel refused.
+    pub async fn attach(
+        &self,
+        container_id: &str,
+        joins: Vec<Join>,
+        ports: Vec<PortWant>,
+    ) -> Result<(OwnedFd, Attachment), NetworkError> {
         check_container_id(container_id)?;
         let netns = self.new_netns().await?;
         let id = container_id.to_owned();
         let networks = self.clone();
-        // One job for both steps: waking the thread twice would cost a tenth of the whole.
-        let made = self
+        // One job for all steps: waking the thread for each would cost a tenth of the whole.
+        let (netns, attachment, mut made) = self
             .run(move |host| {
-                let endpoint = host.allocate(&id)?;
-                let made = Unclaimed { networks, endpoint: Some(endpoint.clone()) };
-                host.setup(netns.as_fd(), &endpoint)?;
-                Ok::<_, NetworkError>((netns, made))
+                let attachment = host.attach(&id, netns.as_fd(), &joins, &ports)?;
+                Ok::<_, NetworkError>((netns, attachment, Unclaimed { networks, container_id: Some(id) }))
             })
-            .await?;
-        let (netns, made) = made?;
-        let endpoint = made.claim().ok_or(NetworkError::WorkerGone)?;
-        Ok((netns, endpoint))
+            .await??;
+        made.container_id = None;
+        Ok((netns, attachment))
     }
 
-    /// Gives an endpoint back. Returns at once; the address is free when the interface is gone, which the kernel sees to
-    /// once nothing holds the namespace any more. So close the namespace's descriptor, too. Safe to call twice.
-    pub fn teardown(&self, endpoint: &Endpoint) {
-        if self.shared.lock().leases.start_release(endpoint) {
-            let endpoint = endpoint.clone();
-            let job: Job = Box::new(move |host| host.release(endpoint));
-            if self.jobs.send(job).is_err() {
-                tracing::warn!("the network thread has ended: an address stays taken");
-            }
+    /// Lets a container go: its ports, and its places on networks. Returns at once; an address is free when the interface is
+    /// gone, which the kernel sees to once nothing holds the namespace any more. So close the namespace's descriptor, too.
+    /// Safe to call twice.
+    pub fn detach(&self, container_id: &str) {
+        let Some(attachment) = self.shared.lock().start_detach(container_id) else { return };
+        let id = container_id.to_owned();
+        let job: Job = Box::new(move |host| host.detach(&id, attachment));
+        if self.jobs.send(job).is_err() {
+            tracing::warn!("the network thread has ended: an address stays taken");
         }
     }
 
-    /// Takes the addresses of containers that outlived the daemon, before anything is allocated. One result for each,
-    /// in order; what does not fit the network any more is an error of its own.
+    /// Frees the ports of a container that has ended, before it is let go as a whole. Whoever asks for them after this call
+    /// gets them.
+    pub fn release_ports(&self, container_id: &str) {
+        if self.shared.lock().attached.get(container_id).is_none_or(|attachment| attachment.ports.is_empty()) {
+            return;
+        }
+        let id = container_id.to_owned();
+        let _ = self.jobs.send(Box::new(move |host| host.release_ports(&id)));
+    }
+
+    /// Connects a container that runs, in `netns`, to a further network.
     ///
     /// # Errors
-    /// The bridge or the rules could not be put right.
-    pub async fn restore(&self, live: &[Live]) -> Result<Vec<Result<Endpoint, NetworkError>>, NetworkError> {
-        let live = live.to_vec();
-        self.run(move |host| host.restore(&live)).await?
+    /// As [`Self::attach`]. Nothing of it is left then.
+    pub async fn join(&self, container_id: &str, netns: OwnedFd, join: Join) -> Result<Attachment, NetworkError> {
+        check_container_id(container_id)?;
+        let id = container_id.to_owned();
+        self.run(move |host| host.join(&id, netns.as_fd(), &join)).await?
+    }
+
+    /// Takes a container that runs, in `netns`, off a network.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub async fn leave(&self, container_id: &str, netns: OwnedFd, network_id: &str) -> Result<Attachment, NetworkError> {
+        let (id, network_id) = (container_id.to_owned(), network_id.to_owned());
+        self.run(move |host| host.leave(&id, netns.as_fd(), &network_id)).await?
+    }
+
+    /// Takes again what containers have that outlived the daemon, and sees to the rules; called before anything is attached.
+    /// One answer for each, in order.
+    ///
+    /// # Errors
+    /// The bridges or the rules could not be put right.
+    pub async fn restore(&self, live: Vec<(String, Attachment)>) -> Result<Vec<Restored>, NetworkError> {
+        self.run(move |host| host.restore(live)).await?
     }
 
     /// Removes the interfaces of containers that are not among `live` and have no endpoint here, as a crash may leave
@@ -284,8 +302,8 @@ impl Networks {
         self.run(move |host| host.reconcile(&live)).await?
     }
 
-    /// Removes bridge and rules if nobody is connected; `false` if somebody is. The next [`Self::allocate`] makes them
-    /// again, with the same subnet.
+    /// Removes bridges and rules if nobody is connected; `false` if somebody is. They are made again when they are needed, with
+    /// the same subnets.
     ///
     /// # Errors
     /// The kernel refused.
@@ -293,22 +311,25 @@ impl Networks {
         self.run(Host::remove_all).await?
     }
 
-    /// A container's endpoint, if it has one.
-    #[must_use]
-    pub fn endpoint_of(&self, container_id: &str) -> Option<Endpoint> {
-        self.shared.lock().leases.of(container_id)
+    /// What of `wants` could not be had now, were that container started.
+    ///
+    /// # Errors
+    /// The network thread has ended.
+    pub async fn clashes(&self, container_id: &str, wants: Vec<PortWant>) -> Result<Vec<Clash>, NetworkError> {
+        let id = container_id.to_owned();
+        self.run(move |host| host.ports.clashes(&id, &wants)).await
     }
 
-    /// All endpoints, by address.
+    /// What a container holds, if it holds anything.
     #[must_use]
-    pub fn endpoints(&self) -> Vec<Endpoint> {
-        self.shared.lock().leases.active()
+    pub fn attachment(&self, container_id: &str) -> Option<Attachment> {
+        self.shared.lock().attached.get(container_id).cloned()
     }
 
     /// Whether no address is taken, nor on its way back.
     #[cfg(test)]
     pub(crate) fn is_quiet(&self) -> bool {
-        self.shared.lock().leases.is_empty()
+        self.shared.lock().is_quiet()
     }
 
     /// How many namespaces are held ready.
@@ -316,6 +337,15 @@ impl Networks {
     pub(crate) fn ready_namespaces(&self) -> usize {
         self.namespaces.ready()
     }
+}
+
+fn check_device(name: &str) -> Result<(), NetworkError> {
+    let fine = !name.is_empty()
+        && name.len() <= MAX_IFNAME
+        && !name.starts_with('.')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-@".contains(&b));
+    let rule = "1 to 15 letters, digits, '_', '.', '-'";
+    if fine { Ok(()) } else { Err(NetworkError::BadName { what: "interface", name: name.to_owned(), rule }) }
 }
 
 /// The id becomes part of an interface's alias, which has limited room and colons of its own.

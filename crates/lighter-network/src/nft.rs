@@ -7,7 +7,7 @@ use std::io;
 use netlink_packet_core::{DefaultNla, NLM_F_APPEND, NLM_F_CREATE};
 use netlink_packet_netfilter::nftables::{
     Bitwise, ChainAttribute, ChainMessage, Cmp, DataAttribute, ExpressionAttribute, Expressions, GenAttribute, GenMessage, Hook,
-    HookNumber, Immediate, InetHookNumber, ListAttribute, Meta, MetaKey, NfTablesMessage, Operator, Payload, Register,
+    HookNumber, Immediate, InetHookNumber, ListAttribute, Lookup, Meta, MetaKey, NfTablesMessage, Operator, Payload, Register,
     RuleAttribute, RuleMessage, TableAttribute, TableMessage, Verdict, VerdictAttribute,
 };
 use netlink_packet_netfilter::none::ControlMessage;
@@ -30,16 +30,49 @@ const CT_ESTABLISHED_OR_RELATED: u32 = 0b110;
 const CT_DESTINATION_CHANGED: u32 = 1 << 5;
 
 const NETWORK_HEADER: u32 = 1;
-const IPV4_SOURCE: u32 = 12;
-const NFPROTO_IPV4: u8 = 2;
+const TRANSPORT_HEADER: u32 = 2;
+/// Where in a packet an address begins: source, destination.
+const IPV4_ADDRESSES: [u32; 2] = [12, 16];
+const IPV6_ADDRESSES: [u32; 2] = [8, 24];
+const DESTINATION_PORT: u32 = 2;
+/// The kernel's kind of an address that is the machine's own.
+const RTN_LOCAL: u32 = 2;
 const IFNAMSIZ: usize = 16;
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 
-fn message(family: NetfilterProtoFamily, inner: NfTablesMessage) -> NetfilterMessage {
+/// IPv4 or IPv6; the numbers are the kernel's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4 = 2,
+    V6 = 10,
+}
+
+impl Family {
+    pub(crate) fn of(ip: std::net::IpAddr) -> Self {
+        if ip.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    fn bytes(self) -> u32 {
+        match self {
+            Self::V4 => 4,
+            Self::V6 => 16,
+        }
+    }
+
+    /// Where source and destination are in the header.
+    fn offsets(self) -> [u32; 2] {
+        match self {
+            Self::V4 => IPV4_ADDRESSES,
+            Self::V6 => IPV6_ADDRESSES,
+        }
+    }
+}
+
+pub(crate) fn message(family: NetfilterProtoFamily, inner: NfTablesMessage) -> NetfilterMessage {
     NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), inner)
 }
 
-fn inet(inner: NfTablesMessage, flags: u16) -> Request<NetfilterMessage> {
+pub(crate) fn inet(inner: NfTablesMessage, flags: u16) -> Request<NetfilterMessage> {
     Request { message: message(NetfilterProtoFamily::Inet, inner), flags }
 }
 
@@ -75,20 +108,35 @@ pub(crate) fn rule(table: &str, chain: &str, expressions: Vec<Expression>) -> Re
 }
 
 fn load(key: MetaKey) -> Expression {
-    Expressions::Meta(vec![Meta::Key(key), Meta::DestinationRegister(Register::Reg1)]).into()
+    load_to(key, Register::Reg1)
+}
+
+fn load_to(key: MetaKey, register: Register) -> Expression {
+    Expressions::Meta(vec![Meta::Key(key), Meta::DestinationRegister(register)]).into()
+}
+
+fn payload(base: u32, offset: u32, len: u32, register: Register) -> Expression {
+    Expressions::Payload(vec![
+        Payload::DestinationRegister(register),
+        Payload::Base(base),
+        Payload::Offset(offset),
+        Payload::Len(len),
+    ])
+    .into()
 }
 
 fn compare(operator: Operator, bytes: Vec<u8>) -> Expression {
     Expressions::Cmp(vec![Cmp::SourceRegister(Register::Reg1), Cmp::Op(operator), Cmp::Data(DataAttribute::Value(bytes))]).into()
 }
 
-fn masked(mask: [u8; 4]) -> Expression {
+fn masked(mask: Vec<u8>) -> Expression {
+    let len = mask.len();
     Expressions::Bitwise(vec![
         Bitwise::SourceRegister(Register::Reg1),
         Bitwise::DestinationRegister(Register::Reg1),
-        Bitwise::Length(4),
-        Bitwise::Mask(DataAttribute::Value(mask.to_vec())),
-        Bitwise::Xor(DataAttribute::Value(vec![0; 4])),
+        Bitwise::Length(u32::try_from(len).unwrap_or(0)),
+        Bitwise::Mask(DataAttribute::Value(mask)),
+        Bitwise::Xor(DataAttribute::Value(vec![0; len])),
     ])
     .into()
 }
@@ -118,21 +166,87 @@ pub(crate) fn not_to(name: &str) -> [Expression; 2] {
     interface(MetaKey::Oifname, Operator::NotEqual, name)
 }
 
-/// The packet is IPv4 and its source is in the network.
-pub(crate) fn source_in(net: crate::addr::Ipv4Net) -> Vec<Expression> {
-    vec![
-        load(MetaKey::Nfproto),
-        compare(Operator::Equal, vec![NFPROTO_IPV4]),
-        Expressions::Payload(vec![
-            Payload::DestinationRegister(Register::Reg1),
-            Payload::Base(NETWORK_HEADER),
-            Payload::Offset(IPV4_SOURCE),
-            Payload::Len(4),
+/// The packet is of this family.
+pub(crate) fn of_family(family: Family) -> [Expression; 2] {
+    [load(MetaKey::Nfproto), compare(Operator::Equal, vec![family as u8])]
+}
+
+fn bytes(ip: std::net::IpAddr) -> Vec<u8> {
+    match ip {
+        std::net::IpAddr::V4(ip) => ip.octets().to_vec(),
+        std::net::IpAddr::V6(ip) => ip.octets().to_vec(),
+    }
+}
+
+fn address(which: usize, operator: Operator, net: ipnet::IpNet) -> Vec<Expression> {
+    let family = Family::of(net.addr());
+    let load = payload(NETWORK_HEADER, family.offsets()[which], family.bytes(), Register::Reg1);
+    let [of, family] = of_family(family);
+    vec![of, family, load, masked(bytes(net.netmask())), compare(operator, bytes(net.network()))]
+}
+
+/// The packet is of the network's family and its source is in it.
+pub(crate) fn source_in(net: ipnet::IpNet) -> Vec<Expression> {
+    address(0, Operator::Equal, net)
+}
+
+/// The packet is of the network's family and its destination is in it.
+pub(crate) fn destination_in(net: ipnet::IpNet) -> Vec<Expression> {
+    address(1, Operator::Equal, net)
+}
+
+/// The packet is of the network's family and its destination is not in it.
+pub(crate) fn destination_not_in(net: ipnet::IpNet) -> Vec<Expression> {
+    address(1, Operator::NotEqual, net)
+}
+
+/// The packet's destination is one of the machine's own addresses.
+pub(crate) fn destination_local() -> [Expression; 2] {
+    const DREG: u16 = 1;
+    const RESULT: u16 = 2;
+    const FLAGS: u16 = 3;
+    const ADDRESS_TYPE: u32 = 3;
+    const OF_DESTINATION: u32 = 2;
+    let number = |kind, value: u32| DefaultNla::new(kind, value.to_be_bytes().to_vec());
+    let attributes = vec![number(DREG, Register::Reg1.into()), number(RESULT, ADDRESS_TYPE), number(FLAGS, OF_DESTINATION)];
+    [other("fib", attributes), compare(Operator::Equal, RTN_LOCAL.to_ne_bytes().to_vec())]
+}
+
+/// The packet's destination becomes what `map` says of its protocol, its destination address (`addressed`) and its port. What
+/// is not in the map goes on to the next rule. The keys and values are those of `maps`.
+pub(crate) fn translate(family: Family, map: &str, addressed: bool) -> Vec<Expression> {
+    let words = if addressed { family.bytes() / 4 } else { 0 };
+    let register = |n: u32| Register::from(u32::from(Register::Reg32_00) + n);
+    let mut rule = of_family(family).to_vec();
+    rule.push(load_to(MetaKey::L4Proto, register(0)));
+    if addressed {
+        rule.push(payload(NETWORK_HEADER, family.offsets()[1], family.bytes(), register(1)));
+    }
+    rule.push(payload(TRANSPORT_HEADER, DESTINATION_PORT, 2, register(words + 1)));
+    rule.push(
+        Expressions::Lookup(vec![
+            Lookup::Set(map.to_owned()),
+            Lookup::SourceRegister(register(0)),
+            Lookup::DestinationRegister(register(0)),
         ])
         .into(),
-        masked(net.netmask().octets()),
-        compare(Operator::Equal, net.network().octets().to_vec()),
-    ]
+    );
+    const TYPE: u16 = 1;
+    const FAMILY: u16 = 2;
+    const ADDRESS: u16 = 3;
+    const PORT: u16 = 5;
+    const DESTINATION: u32 = 1;
+    let number = |kind, value: u32| DefaultNla::new(kind, value.to_be_bytes().to_vec());
+    rule.push(other(
+        "nat",
+        vec![
+            number(TYPE, DESTINATION),
+            number(FAMILY, family as u32),
+            number(ADDRESS, register(0).into()),
+            number(PORT, register(family.bytes() / 4).into()),
+        ],
+    ));
+    rule
 }
 
 fn connection(key: u32, bits: u32) -> [Expression; 3] {
@@ -142,7 +256,7 @@ fn connection(key: u32, bits: u32) -> [Expression; 3] {
         DefaultNla::new(CT_KEY, key.to_be_bytes().to_vec()),
         DefaultNla::new(CT_DREG, u32::from(Register::Reg1).to_be_bytes().to_vec()),
     ];
-    [other("ct", attributes), masked(bits.to_ne_bytes()), compare(Operator::NotEqual, vec![0; 4])]
+    [other("ct", attributes), masked(bits.to_ne_bytes().to_vec()), compare(Operator::NotEqual, vec![0; 4])]
 }
 
 /// The packet belongs to a connection that was let through before.

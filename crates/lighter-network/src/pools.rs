@@ -51,6 +51,14 @@ pub(crate) fn pick(pools: &[Pool], taken: &[Ipv4Net]) -> Option<Ipv4Net> {
     pools.iter().flat_map(|pool| pool.subnets().take(MOST)).find(|subnet| !taken.iter().any(|net| net.overlaps(subnet)))
 }
 
+/// A subnet for IPv6 out of those that everybody may draw for himself (RFC 4193).
+pub(crate) fn random_v6() -> ipnet::Ipv6Net {
+    let mut bytes = [0u8; 16];
+    bytes[..6].copy_from_slice(&rand::random::<[u8; 6]>());
+    bytes[0] = 0xfd;
+    ipnet::Ipv6Net::new_assert(bytes.into(), 64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

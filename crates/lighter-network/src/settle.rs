@@ -41,22 +41,22 @@ pub(crate) fn taken(nl: &mut Netlink, config: &BridgeConfig) -> Result<Vec<Ipv4N
     Ok(taken)
 }
 
+/// The bridge `name`, if it exists and is ours: by its alias, or by the hardware address that goes with the network.
 pub(crate) fn find_bridge(
     nl: &mut Netlink,
-    config: &BridgeConfig,
-    owner: &str,
+    name: &str,
+    alias: &str,
     network_id: Option<&str>,
 ) -> Result<Option<Link>, NetworkError> {
-    let name = &config.bridge;
     let Some(link) = links::by_name(nl, name).map_err(kernel(format!("look for {name}")))? else {
         return Ok(None);
     };
     let mac_is_ours = network_id.is_some_and(|id| link.mac == bridge_mac(id).0);
-    if link.kind == "bridge" && (link.alias == owner || mac_is_ours) {
+    if link.kind == "bridge" && (link.alias == alias || mac_is_ours) {
         return Ok(Some(link));
     }
     let owner = if link.kind == "bridge" { named(link.alias) } else { format!("a {} interface", link.kind) };
-    Err(NetworkError::BridgeTaken { name: name.clone(), owner })
+    Err(NetworkError::BridgeTaken { name: name.to_owned(), owner })
 }
 
 /// Which network this daemon has: the remembered one, the one of a bridge of ours that is still there though
@@ -64,7 +64,7 @@ pub(crate) fn find_bridge(
 pub(crate) fn settle(nl: &mut Netlink, config: &BridgeConfig, owner: &str) -> Result<Remembered, NetworkError> {
     let remembered = state::load(&config.state_dir)?;
     let id = remembered.as_ref().map(|network| network.network_id.as_str());
-    let bridge = find_bridge(nl, config, owner, id)?;
+    let bridge = find_bridge(nl, &config.bridge, owner, id)?;
     let network = match (remembered, bridge) {
         (Some(network), Some(_)) => return Ok(network),
         (Some(network), None) => {

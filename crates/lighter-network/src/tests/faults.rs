@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::{Live, NetworkError};
+use crate::NetworkError;
 
 /// The daemon dies: its threads and descriptors go, what containers hold stays.
 fn crash(networks: Networks) {
@@ -24,18 +24,18 @@ fn a_restarted_daemon_finds_everything_and_repairs_it() {
 
         let networks = open(&config).await;
         assert_eq!(networks.info(), info);
-        assert_eq!(crate::nft::rules(&mut netfilter(), "lighter").unwrap().len(), 5);
-        let live = [&a, &b].map(|c| Live { container_id: c.endpoint.container_id.clone(), ip: c.endpoint.ip });
-        let restored = networks.restore(&live).await.unwrap();
-        let restored: Vec<_> = restored.into_iter().map(Result::unwrap).collect();
-        assert_eq!(restored, [a.endpoint.clone(), b.endpoint.clone()]);
+        let live = [&a, &b].map(|c| (c.endpoint.container_id.clone(), c.attachment.clone()));
+        let restored = networks.restore(live.to_vec()).await.unwrap();
+        assert!(restored.iter().all(|(_, lost)| lost.is_empty()), "{restored:?}");
+        assert_eq!(restored.into_iter().map(|(again, _)| again).collect::<Vec<_>>(), live.map(|(_, had)| had));
+        assert!(crate::nft::rules(&mut netfilter(), "lighter").unwrap().len() > 5);
         assert_eq!(networks.reconcile(&["a".into(), "b".into()]).await.unwrap(), Vec::<String>::new());
-        talk(a.netns.as_fd(), b.netns.as_fd(), b.endpoint.ip).unwrap();
+        talk(a.netns.as_fd(), b.netns.as_fd(), b.ip()).unwrap();
 
         // A newcomer gets neither's address.
         let c = container(&networks, "c").await;
-        assert!(![a.endpoint.ip, b.endpoint.ip].contains(&c.endpoint.ip));
-        talk(c.netns.as_fd(), a.netns.as_fd(), a.endpoint.ip).unwrap();
+        assert!(![a.ip(), b.ip()].contains(&c.ip()));
+        talk(c.netns.as_fd(), a.netns.as_fd(), a.ip()).unwrap();
     });
 }
 
@@ -46,7 +46,7 @@ fn a_lost_memory_does_not_lose_the_bridge() {
         let mut config = BridgeConfig::new(dir.path());
         config.pools.rotate_left(2);
         let networks = open(&config).await;
-        networks.allocate("a").await.unwrap();
+        container(&networks, "a").await;
         let before = networks.info();
         crash(networks);
         std::fs::remove_file(dir.path().join("network.json")).unwrap();
@@ -54,7 +54,7 @@ fn a_lost_memory_does_not_lose_the_bridge() {
         let networks = open(&config).await;
         assert_eq!(networks.info().subnet, before.subnet);
         let (a, b) = (container(&networks, "a").await, container(&networks, "b").await);
-        talk(a.netns.as_fd(), b.netns.as_fd(), b.endpoint.ip).unwrap();
+        talk(a.netns.as_fd(), b.netns.as_fd(), b.ip()).unwrap();
     });
 }
 
@@ -76,8 +76,7 @@ fn only_our_orphans_are_removed() {
         crash(networks);
 
         let networks = open(&config).await;
-        let ip = live.endpoint.ip;
-        networks.restore(&[Live { container_id: "live".into(), ip }]).await.unwrap();
+        networks.restore(vec![("live".into(), live.attachment.clone())]).await.unwrap();
         let removed = networks.reconcile(&["live".into()]).await.unwrap();
         assert_eq!(removed, [orphan.endpoint.host_ifname.as_str()]);
         for kept in [&live, &other, &somebody] {
@@ -97,17 +96,16 @@ fn an_address_is_free_when_its_interface_is_gone() {
         config.pools = vec![crate::Pool { base: "10.1.0.0/24".parse().unwrap(), size: 30 }];
         let networks = open(&config).await;
         let a = container(&networks, "a").await;
-        let (name, ip) = (a.endpoint.host_ifname.clone(), a.endpoint.ip);
-        networks.teardown(&a.endpoint);
-        networks.teardown(&a.endpoint);
-        assert!(networks.endpoint_of("a").is_none());
-        assert!(matches!(networks.setup(a.netns.as_fd(), &a.endpoint).await, Err(NetworkError::UnknownEndpoint { .. })));
+        let (name, ip) = (a.endpoint.host_ifname.clone(), a.ip());
+        networks.detach("a");
+        networks.detach("a");
+        assert!(networks.attachment("a").is_none());
         // The namespace lives on, so the address is not free at once.
-        assert!(matches!(networks.allocate("b").await, Err(NetworkError::Exhausted { .. })));
+        assert!(matches!(try_container(&networks, "b").await, Err(NetworkError::Exhausted { .. })));
         drop(a);
         until("the interface is gone", || !exists(&name)).await;
-        until("the address is free", || networks.endpoints().is_empty() && networks.is_quiet()).await;
-        assert_eq!(container(&networks, "b").await.endpoint.ip, ip);
+        until("the address is free", || networks.is_quiet()).await;
+        assert_eq!(container(&networks, "b").await.ip(), ip);
     });
 }
 
@@ -117,7 +115,7 @@ fn a_namespace_that_will_not_go_loses_its_interface() {
         let dir = tempfile::tempdir().unwrap();
         let networks = open(&BridgeConfig::new(dir.path())).await;
         let a = container(&networks, "a").await;
-        networks.teardown(&a.endpoint);
+        networks.detach("a");
         until("the interface is gone", || !exists(&a.endpoint.host_ifname)).await;
         assert!(!inside(a.netns.as_fd(), || exists("eth0")));
     });
@@ -129,33 +127,35 @@ fn nothing_works_without_a_valid_id() {
         let dir = tempfile::tempdir().unwrap();
         let networks = open(&BridgeConfig::new(dir.path())).await;
         for id in ["", "a:b", "a b", "ä", &"x".repeat(500)] {
-            assert!(matches!(networks.allocate(id).await, Err(NetworkError::BadName { .. })), "{id}");
+            assert!(matches!(try_container(&networks, id).await, Err(NetworkError::BadName { .. })), "{id}");
         }
         assert!(!exists("lighter0"));
-        networks.allocate(&"f".repeat(64)).await.unwrap();
-        assert!(matches!(networks.allocate(&"f".repeat(64)).await, Err(NetworkError::AlreadyConnected { .. })));
+        let _one = container(&networks, &"f".repeat(64)).await;
+        assert!(matches!(try_container(&networks, &"f".repeat(64)).await, Err(NetworkError::AlreadyConnected { .. })));
     });
 }
 
 #[test]
-fn a_failed_setup_leaves_no_interface() {
+fn a_failed_connect_leaves_no_interface() {
     on_new_host(|| async {
         let dir = tempfile::tempdir().unwrap();
         let networks = open(&BridgeConfig::new(dir.path())).await;
         let a = container(&networks, "a").await;
-        let b = networks.allocate("b").await.unwrap();
+        let veths = || links::marked_veths(&mut route()).unwrap().len();
         // The namespace has an eth0 already.
-        let error = networks.setup(a.netns.as_fd(), &b).await.unwrap_err();
+        let join = || on_default(&networks);
+        let error = networks.join("b", a.netns.try_clone().unwrap(), join()).await.unwrap_err();
         assert!(matches!(error, NetworkError::Kernel { .. }), "{error:?}");
-        assert!(!exists(&b.host_ifname) && exists(&a.endpoint.host_ifname));
         // What is no namespace at all.
         let file = std::fs::File::open("/dev/null").unwrap();
-        networks.setup(file.as_fd(), &b).await.unwrap_err();
-        assert!(!exists(&b.host_ifname));
-        // And the endpoint is still good for a proper one.
-        let netns = networks.new_netns().await.unwrap();
-        networks.setup(netns.as_fd(), &b).await.unwrap();
-        talk(a.netns.as_fd(), netns.as_fd(), b.ip).unwrap();
+        networks.join("b", file.into(), join()).await.unwrap_err();
+        // An interface's name that the kernel will not have, as the second of two.
+        let long = Join { ask: Ask { ifname: Some("x".repeat(16)), ..Ask::default() }, ..join() };
+        assert!(attach(&networks, "b", vec![long], Vec::new()).await.is_err());
+        assert_eq!(veths(), 1);
+        // And nothing is taken.
+        let b = container(&networks, "b").await;
+        talk(a.netns.as_fd(), b.netns.as_fd(), b.ip()).unwrap();
     });
 }
 
@@ -174,12 +174,12 @@ fn forty_at_once_and_all_gone_again() {
         for task in tasks {
             containers.push(task.await.unwrap());
         }
-        let ips: HashSet<_> = containers.iter().map(|c| c.endpoint.ip).collect();
-        assert_eq!((ips.len(), networks.endpoints().len()), (40, 40));
+        let ips: HashSet<_> = containers.iter().map(|c| c.ip()).collect();
+        assert_eq!(ips.len(), 40);
         let (first, last) = (&containers[0], &containers[39]);
-        talk(first.netns.as_fd(), last.netns.as_fd(), last.endpoint.ip).unwrap();
+        talk(first.netns.as_fd(), last.netns.as_fd(), last.ip()).unwrap();
         for container in containers {
-            networks.teardown(&container.endpoint);
+            networks.detach(&container.endpoint.container_id);
         }
         until("all addresses are free", || networks.is_quiet()).await;
         assert_eq!(links::marked_veths(&mut route()).unwrap(), []);
@@ -194,7 +194,7 @@ fn a_cancelled_connect_leaves_nothing() {
         let networks = open(&BridgeConfig::new(dir.path())).await;
         for polls in 1..12 {
             let id = format!("c{polls}");
-            let mut connect = Box::pin(networks.connect(&id));
+            let mut connect = Box::pin(networks.attach(&id, vec![on_default(&networks)], Vec::new()));
             for _ in 0..polls {
                 let poll = std::future::poll_fn(|cx| std::task::Poll::Ready(connect.as_mut().poll(cx).is_ready()));
                 if poll.await {
@@ -202,11 +202,11 @@ fn a_cancelled_connect_leaves_nothing() {
                 }
                 tokio::time::sleep(Duration::from_micros(300)).await;
             }
-            let done = networks.endpoint_of(&id);
+            let done = networks.attachment(&id).is_some();
             drop(connect);
             // If it came to its end all the same, it is up to us.
-            if let Some(endpoint) = done {
-                networks.teardown(&endpoint);
+            if done {
+                networks.detach(&id);
             }
         }
         until("all addresses are free", || networks.is_quiet()).await;

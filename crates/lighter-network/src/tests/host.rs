@@ -66,10 +66,11 @@ fn the_bridge_and_its_rules() {
         let dir = tempfile::tempdir().unwrap();
         let networks = open(&BridgeConfig::new(dir.path())).await;
         fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
-        let endpoint = networks.allocate("c1").await.unwrap();
-        assert_eq!(endpoint.ip.octets()[3], 2);
-        assert_eq!(endpoint.mac.0[2..], endpoint.ip.octets());
-        assert_eq!((endpoint.gateway, endpoint.prefix_len), (networks.info().gateway, 16));
+        let Container { endpoint, .. } = container(&networks, "c1").await;
+        let ip = endpoint.ip.unwrap();
+        assert_eq!(ip.octets()[3], 2);
+        assert_eq!(endpoint.mac.0[2..], ip.octets());
+        assert_eq!((endpoint.gateway, endpoint.prefix_len), (Some(networks.info().gateway), 16));
 
         let bridge = links::by_name(&mut route(), "lighter0").unwrap().unwrap();
         assert!(bridge.up && bridge.kind == "bridge" && bridge.alias.starts_with("lighter /"));
@@ -77,19 +78,19 @@ fn the_bridge_and_its_rules() {
             links::addresses(&mut route())
                 .unwrap()
                 .iter()
-                .any(|(i, ip, net)| { (*i, *ip, *net) == (bridge.index, endpoint.gateway, networks.info().subnet) })
+                .any(|(i, ip, net)| { (*i, *ip, *net) == (bridge.index, networks.info().gateway, networks.info().subnet) })
         );
         assert_eq!(fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap().trim(), "1");
 
         let rules = nft::rules(&mut netfilter(), "lighter").unwrap();
         let chain = |name: &str| rules.iter().filter(|(chain, _)| chain == name).count();
-        assert_eq!((chain("forward"), chain("postrouting")), (3, 2));
+        assert_eq!((chain("forward"), chain("postrouting")), (4, 3));
         let text = format!("{rules:?}");
         assert!(text.contains("\"masq\"") && text.contains("\"ct\""));
 
         // Nothing needs doing the second time, and the rule set is not touched.
         let generation = nft::generation(&mut netfilter()).unwrap();
-        networks.allocate("c2").await.unwrap();
+        container(&networks, "c2").await;
         assert_eq!(nft::generation(&mut netfilter()).unwrap(), generation);
         // A container's interfaces do not change the bridge's hardware address.
         let _container = container(&networks, "c3").await;
@@ -106,15 +107,15 @@ fn rules_and_bridge_come_back_when_somebody_removed_them() {
         nft::apply(&mut netfilter(), vec![nft::delete_table("lighter")]).unwrap();
         links::delete(&mut route(), "lighter0").unwrap();
         let b = container(&networks, "b").await;
-        assert_eq!(nft::rules(&mut netfilter(), "lighter").unwrap().len(), 5);
+        assert_eq!(nft::rules(&mut netfilter(), "lighter").unwrap().len(), 16);
         // Also the container that was there before is reachable again.
-        talk(b.netns.as_fd(), a.netns.as_fd(), a.endpoint.ip).unwrap();
+        talk(b.netns.as_fd(), a.netns.as_fd(), a.ip()).unwrap();
 
         // A rule added by others to our table does not stay either.
         let alien = nft::rule("lighter", "forward", vec![nft::verdict(nft::DROP)]);
         nft::apply(&mut netfilter(), vec![alien]).unwrap();
-        networks.allocate("c").await.unwrap();
-        assert_eq!(nft::rules(&mut netfilter(), "lighter").unwrap().len(), 5);
+        container(&networks, "c").await;
+        assert_eq!(nft::rules(&mut netfilter(), "lighter").unwrap().len(), 16);
     });
 }
 
@@ -123,7 +124,7 @@ fn daemons_side_by_side() {
     on_new_host(|| async {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let first = open(&BridgeConfig::new(one.path())).await;
-        first.allocate("a").await.unwrap();
+        let _a = container(&first, "a").await;
 
         let mut config = BridgeConfig::new(two.path());
         let error = Networks::open(config.clone()).await.unwrap_err();
@@ -132,15 +133,15 @@ fn daemons_side_by_side() {
 
         config.bridge = "lighter1".to_owned();
         config.table = Some("lighter".to_owned());
-        let clash = open(&config).await.allocate("b").await.unwrap_err();
+        let clash = try_container(&open(&config).await, "b").await.err().unwrap();
         assert!(matches!(clash, NetworkError::TableTaken { .. }), "{clash:?}");
 
         config.table = None;
         let second = open(&config).await;
-        second.allocate("b").await.unwrap();
+        let _b = container(&second, "b").await;
         assert!(!first.info().subnet.overlaps(&second.info().subnet));
-        assert_eq!(nft::rules(&mut netfilter(), "lighter").unwrap().len(), 5);
-        assert_eq!(nft::rules(&mut netfilter(), "lighter-lighter1").unwrap().len(), 5);
+        assert_eq!(nft::rules(&mut netfilter(), "lighter").unwrap().len(), 16);
+        assert_eq!(nft::rules(&mut netfilter(), "lighter-lighter1").unwrap().len(), 16);
 
         config.bridge = "lo".to_owned();
         let error = Networks::open(config.clone()).await.unwrap_err();
@@ -160,9 +161,9 @@ fn moves_when_the_host_takes_the_subnet_before_the_bridge_is_made() {
         let networks = open(&config).await;
         let before = networks.info();
         foreign_bridge("docker0", before.gateway, 16);
-        let endpoint = networks.allocate("a").await.unwrap();
+        let a = container(&networks, "a").await;
         let info = networks.info();
-        assert!(!info.subnet.overlaps(&before.subnet) && info.subnet.contains(endpoint.ip));
+        assert!(!info.subnet.overlaps(&before.subnet) && info.subnet.contains(a.ip()));
         assert_eq!(info.network_id, before.network_id);
         drop(networks);
         assert_eq!(open(&config).await.info(), info);
@@ -174,7 +175,7 @@ fn says_when_another_firewall_drops() {
     on_new_host(|| async {
         let dir = tempfile::tempdir().unwrap();
         let networks = open(&BridgeConfig::new(dir.path())).await;
-        networks.allocate("a").await.unwrap();
+        container(&networks, "a").await;
         assert_eq!(networks.warnings().await, Vec::<String>::new());
         let mut chain = nft::base_chain("theirs", "FORWARD", "filter", InetHookNumber::Forward, 0);
         let NetfilterMessageInner::NfTables(NfTablesMessage::NewChain(message)) = &mut chain.message.inner else {
@@ -200,15 +201,15 @@ fn leaves_nothing_when_asked_to_go() {
         let a = container(&networks, "a").await;
         assert!(!networks.remove_all().await.unwrap());
         assert!(exists("lighter0"));
-        networks.teardown(&a.endpoint);
+        networks.detach("a");
         // The namespace is still held: the interface goes all the same.
         assert!(networks.remove_all().await.unwrap());
         assert!(!exists("lighter0") && !exists(&a.endpoint.host_ifname));
         assert_eq!(nft::table_comment(&mut netfilter(), "lighter").unwrap(), None);
         assert!(networks.remove_all().await.unwrap());
         // And it can start over.
-        let b = networks.allocate("b").await.unwrap();
-        assert!(networks.info().subnet.contains(b.ip) && exists("lighter0"));
+        let b = container(&networks, "b").await;
+        assert!(networks.info().subnet.contains(b.ip()) && exists("lighter0"));
     });
 }
 

@@ -4,27 +4,30 @@
 mod dns;
 mod faults;
 mod host;
+mod many;
+mod published;
 mod traffic;
 
 use std::future::Future;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-use crate::leases::Endpoint;
 use crate::netlink::Netlink;
 use crate::netns::{NETLINK_NETFILTER, NETLINK_ROUTE};
-use crate::{BridgeConfig, Networks, links, netns};
+use crate::{
+    Ask, Attachment, BridgeConfig, Endpoint, Join, Kind, NetworkError, NetworkSpec, Networks, Pick, PortWant, links, netns,
+};
 
 /// Runs a test in a new namespace with its loopback up.
 fn on_new_host<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
     let thread = std::thread::spawn(move || {
         unshare(CloneFlags::CLONE_NEWNET).expect("these tests need root");
         links::loopback_up(&mut route()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(test());
     });
     if let Err(panic) = thread.join() {
@@ -77,7 +80,7 @@ fn foreign_bridge(name: &str, ip: Ipv4Addr, prefix: u8) {
     let mac = crate::MacAddr([0x02, 0, 0, 0, 0, ip.octets()[1]]);
     links::create_bridge(&mut nl, name, mac, "", None).unwrap();
     let index = links::by_name(&mut nl, name).unwrap().unwrap().index;
-    links::add_address(&mut nl, index, ip, crate::Ipv4Net::containing(ip, prefix)).unwrap();
+    links::add_address(&mut nl, index, ip.into(), prefix).unwrap();
     links::repair_bridge(&mut nl, index, mac, "").unwrap();
 }
 
@@ -112,10 +115,143 @@ fn talk(client: BorrowedFd<'_>, server: BorrowedFd<'_>, to: Ipv4Addr) -> std::io
 /// A connected container: its namespace stays as long as this does.
 struct Container {
     netns: OwnedFd,
+    /// On its first network.
     endpoint: Endpoint,
+    attachment: Attachment,
+}
+
+impl Container {
+    fn ip(&self) -> Ipv4Addr {
+        self.endpoint.ip.unwrap()
+    }
+}
+
+fn on_default(networks: &Networks) -> Join {
+    Join { network_id: networks.info().network_id, ask: Ask::default() }
+}
+
+async fn attach(networks: &Networks, id: &str, joins: Vec<Join>, ports: Vec<PortWant>) -> Result<Container, NetworkError> {
+    let (netns, attachment) = networks.attach(id, joins, ports).await?;
+    Ok(Container { netns, endpoint: attachment.endpoints[0].clone(), attachment })
+}
+
+async fn try_container(networks: &Networks, id: &str) -> Result<Container, NetworkError> {
+    attach(networks, id, vec![on_default(networks)], Vec::new()).await
 }
 
 async fn container(networks: &Networks, id: &str) -> Container {
-    let (netns, endpoint) = networks.connect(id).await.unwrap();
-    Container { netns, endpoint }
+    try_container(networks, id).await.unwrap()
+}
+
+/// Something in a namespace that answers each connection, and each datagram, with the address that it came from.
+fn serve(netns: BorrowedFd<'_>, port: u16) {
+    let (listener, socket) = inside(netns, move || {
+        let any = SocketAddr::from(([0u16; 8], port));
+        (TcpListener::bind(any).unwrap(), UdpSocket::bind(any).unwrap())
+    });
+    // The threads end with the test program.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let peer = stream.peer_addr().unwrap().ip().to_canonical();
+            let _ = stream.write_all(peer.to_string().as_bytes());
+        }
+    });
+    std::thread::spawn(move || {
+        let mut word = [0; 64];
+        while let Ok((_, peer)) = socket.recv_from(&mut word) {
+            let _ = socket.send_to(peer.ip().to_canonical().to_string().as_bytes(), peer);
+        }
+    });
+}
+
+/// Whom such a server sees when it is called from a namespace.
+fn call(client: BorrowedFd<'_>, to: &str) -> std::io::Result<String> {
+    let to: SocketAddr = to.parse().unwrap();
+    inside(client, move || {
+        let mut stream = TcpStream::connect_timeout(&to, Duration::from_millis(1000))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        if text.is_empty() { Err(std::io::ErrorKind::UnexpectedEof.into()) } else { Ok(text) }
+    })
+}
+
+/// The same with a datagram.
+fn call_udp(client: BorrowedFd<'_>, to: &str) -> std::io::Result<String> {
+    let to: SocketAddr = to.parse().unwrap();
+    inside(client, move || {
+        let any = if to.is_ipv4() { SocketAddr::from(([0, 0, 0, 0], 0)) } else { SocketAddr::from(([0u16; 8], 0)) };
+        let socket = UdpSocket::bind(any)?;
+        socket.connect(to)?;
+        socket.set_read_timeout(Some(Duration::from_millis(1000)))?;
+        socket.send(b"who am I")?;
+        let mut word = [0; 64];
+        let len = socket.recv(&mut word)?;
+        Ok(String::from_utf8_lossy(&word[..len]).into_owned())
+    })
+}
+
+/// A bridge network as a user would have it made.
+fn bridge_spec(name: &str, change: impl FnOnce(&mut NetworkSpec)) -> NetworkSpec {
+    let id = crate::leases::random_id();
+    let mut spec = NetworkSpec {
+        device: format!("br-{}", &id[..12]),
+        id,
+        name: name.to_owned(),
+        kind: Kind::Bridge,
+        own_parent: false,
+        v4: None,
+        v6: None,
+        internal: false,
+        icc: true,
+        masquerade: true,
+        mtu: None,
+        prefix: None,
+    };
+    change(&mut spec);
+    spec
+}
+
+async fn network(networks: &Networks, name: &str, change: impl FnOnce(&mut NetworkSpec)) -> NetworkSpec {
+    let spec = bridge_spec(name, change);
+    let pick = Pick { v4: spec.v4.is_none(), v6: false };
+    networks.create(spec, pick).await.unwrap()
+}
+
+fn on(spec: &NetworkSpec) -> Join {
+    Join { network_id: spec.id.clone(), ask: Ask::default() }
+}
+
+/// A machine next to the host, at 10.9.0.2 (the host is 10.9.0.1), whose default route leads to the host.
+fn neighbour() -> OwnedFd {
+    let thread = std::thread::spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        links::loopback_up(&mut route()).unwrap();
+        netns::current().unwrap()
+    });
+    let there = thread.join().unwrap();
+    let ip = Ipv4Addr::new(10, 9, 0, 2);
+    foreign_bridge("out0", Ipv4Addr::new(10, 9, 0, 1), 24);
+    let out = links::by_name(&mut route(), "out0").unwrap().unwrap().index;
+    let endpoint = Endpoint {
+        container_id: "neighbour".into(),
+        endpoint_id: "0".repeat(64),
+        network_id: "0".repeat(64),
+        network: "outside".into(),
+        ip: Some(ip),
+        prefix_len: 24,
+        gateway: Some(Ipv4Addr::new(10, 9, 0, 1)),
+        ipv6: None,
+        ipv6_prefix_len: 0,
+        ipv6_gateway: None,
+        gw_priority: 0,
+        mac: crate::MacAddr::of_ip(ip),
+        host_ifname: "outside".into(),
+        ifname: "eth0".into(),
+    };
+    links::create_veth(&mut route(), &endpoint, out, there.as_fd(), 1500, false, "outside").unwrap();
+    let ways = links::WaysOut { v4: Some(("eth0".into(), Ipv4Addr::new(10, 9, 0, 1))), v6: None };
+    inside(there.as_fd(), move || links::configure(&mut route(), &endpoint, &ways).unwrap());
+    there
 }

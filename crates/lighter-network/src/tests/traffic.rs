@@ -3,7 +3,6 @@
 use std::net::Ipv4Addr;
 
 use super::*;
-use crate::{Endpoint as PublicEndpoint, Ipv4Net, MacAddr};
 
 #[test]
 fn containers_talk_to_each_other_and_the_host() {
@@ -11,15 +10,15 @@ fn containers_talk_to_each_other_and_the_host() {
         let dir = tempfile::tempdir().unwrap();
         let networks = open(&BridgeConfig::new(dir.path())).await;
         let (a, b) = (container(&networks, "a").await, container(&networks, "b").await);
-        assert_ne!(a.endpoint.ip, b.endpoint.ip);
+        assert_ne!(a.ip(), b.ip());
         let (a_ns, b_ns, host_ns) = (a.netns.as_fd(), b.netns.as_fd(), host());
-        assert_eq!(talk(a_ns, b_ns, b.endpoint.ip).unwrap(), a.endpoint.ip);
-        assert_eq!(talk(b_ns, a_ns, a.endpoint.ip).unwrap(), b.endpoint.ip);
-        assert_eq!(talk(host_ns.as_fd(), a_ns, a.endpoint.ip).unwrap(), a.endpoint.gateway);
-        assert_eq!(talk(a_ns, host_ns.as_fd(), a.endpoint.gateway).unwrap(), a.endpoint.ip);
+        assert_eq!(talk(a_ns, b_ns, b.ip()).unwrap(), a.ip());
+        assert_eq!(talk(b_ns, a_ns, a.ip()).unwrap(), b.ip());
+        assert_eq!(talk(host_ns.as_fd(), a_ns, a.ip()).unwrap(), a.endpoint.gateway.unwrap());
+        assert_eq!(talk(a_ns, host_ns.as_fd(), a.endpoint.gateway.unwrap()).unwrap(), a.ip());
         // Itself, by loopback and by its own address.
         talk(a_ns, a_ns, Ipv4Addr::LOCALHOST).unwrap();
-        talk(a_ns, a_ns, a.endpoint.ip).unwrap();
+        talk(a_ns, a_ns, a.ip()).unwrap();
 
         let eth0 = inside(a_ns, || links::by_name(&mut route(), "eth0").unwrap().unwrap());
         assert_eq!(eth0.mac, a.endpoint.mac.0);
@@ -32,47 +31,18 @@ fn containers_talk_to_each_other_and_the_host() {
     });
 }
 
-/// A machine next to the host, at 10.9.0.2, that knows a route to the containers.
-fn neighbour(subnet: Ipv4Net) -> OwnedFd {
-    let thread = std::thread::spawn(|| {
-        unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        links::loopback_up(&mut route()).unwrap();
-        netns::current().unwrap()
-    });
-    let there = thread.join().unwrap();
-    let ip = Ipv4Addr::new(10, 9, 0, 2);
-    foreign_bridge("out0", Ipv4Addr::new(10, 9, 0, 1), 24);
-    let out = links::by_name(&mut route(), "out0").unwrap().unwrap().index;
-    let endpoint = PublicEndpoint {
-        container_id: "neighbour".into(),
-        endpoint_id: "0".repeat(64),
-        network_id: "0".repeat(64),
-        ip,
-        prefix_len: 24,
-        // Its default route leads to the host, and so to the containers.
-        gateway: Ipv4Addr::new(10, 9, 0, 1),
-        mac: MacAddr::of_ip(ip),
-        host_ifname: "outside".into(),
-        ifname: "eth0".into(),
-    };
-    assert!(!subnet.contains(ip));
-    links::create_veth(&mut route(), &endpoint, out, there.as_fd(), 1500, "outside").unwrap();
-    inside(there.as_fd(), move || links::configure(&mut route(), &endpoint).unwrap());
-    there
-}
-
 #[test]
 fn the_way_out_is_masqueraded_and_the_way_in_closed() {
     on_new_host(|| async {
         let dir = tempfile::tempdir().unwrap();
         let networks = open(&BridgeConfig::new(dir.path())).await;
         let a = container(&networks, "a").await;
-        let outside = neighbour(networks.info().subnet);
+        let outside = neighbour();
         let seen = talk(a.netns.as_fd(), outside.as_fd(), Ipv4Addr::new(10, 9, 0, 2)).unwrap();
         assert_eq!(seen, Ipv4Addr::new(10, 9, 0, 1), "the host's address, not the container's");
         // The neighbour has a route to the container, and reaches the host, but not the container.
         talk(outside.as_fd(), host().as_fd(), Ipv4Addr::new(10, 9, 0, 1)).unwrap();
-        let refused = talk(outside.as_fd(), a.netns.as_fd(), a.endpoint.ip).unwrap_err();
+        let refused = talk(outside.as_fd(), a.netns.as_fd(), a.ip()).unwrap_err();
         assert_eq!(refused.kind(), std::io::ErrorKind::TimedOut);
     });
 }
