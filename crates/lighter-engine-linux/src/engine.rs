@@ -4,11 +4,12 @@ use crate::apparmor::AppArmor;
 use crate::cgroup::Cgroups;
 use crate::config::LinuxConfig;
 use crate::fail::Context as _;
-use crate::networks::Ids;
+use crate::networks::{Ids, Kept};
 use crate::paths::Layout;
 use crate::run::{Program, RunState, Runs};
 use crate::seccomp::Seccomp;
 use crate::spec::caps::CapSet;
+use crate::spec::modes::etc_owner;
 use crate::volumes::VolumeStore;
 use async_trait::async_trait;
 use lighter_domain::{Container, ContainerId, Error, ExecConfig, Exit, Finding, Result, Signal};
@@ -35,6 +36,8 @@ pub(crate) struct Inner {
     pub layout: Layout,
     pub cgroups: Cgroups,
     pub networks: Networks,
+    /// The networks that users made.
+    pub kept: Kept,
     pub images: ImageStore,
     pub registries: Registries,
     pub snapshots: Snapshots,
@@ -64,8 +67,10 @@ impl LinuxEngine {
         if !rustix::process::geteuid().is_root() {
             return Err(Error::forbidden("the linux engine needs root"));
         }
-        let networks = Networks::open(config.bridge.clone()).await.context("cannot open the network")?;
-        let built = tokio::task::spawn_blocking(move || Inner::build(config, networks)).await;
+        let dir = config.data_root.join("networks");
+        let kept = tokio::task::spawn_blocking(move || Kept::load(dir)).await.context("opening was broken off")??;
+        let networks = Networks::open_with(config.bridge.clone(), kept.specs()).await.context("cannot open the network")?;
+        let built = tokio::task::spawn_blocking(move || Inner::build(config, networks, kept)).await;
         let inner = Arc::new(built.context("opening was broken off")??);
         inner.recover().await?;
         Ok(Self { inner })
@@ -85,7 +90,7 @@ impl LinuxEngine {
 }
 
 impl Inner {
-    fn build(config: LinuxConfig, networks: Networks) -> Result<Self> {
+    fn build(config: LinuxConfig, networks: Networks, kept: Kept) -> Result<Self> {
         let layout = Layout { data_root: config.data_root.clone(), exec_root: config.exec_root.clone() };
         for trash in [layout.run_trash(), layout.data_trash()] {
             crate::run::files::remove_tree(&trash)?;
@@ -114,6 +119,7 @@ impl Inner {
             layout,
             cgroups,
             networks,
+            kept,
             registries,
             images,
             snapshots,
@@ -229,6 +235,7 @@ impl Engine for LinuxEngine {
 
     fn inspect(&self, container: &Container) -> EngineDetails {
         let (layout, id) = (&self.inner.layout, &container.id);
+        let etc = etc_owner(container);
         let shown = |path: std::path::PathBuf| path.display().to_string();
         let mut data = BTreeMap::new();
         if let Some(paths) = self.inner.snapshots.paths(id.as_str()) {
@@ -242,9 +249,9 @@ impl Engine for LinuxEngine {
         let kept = crate::logs::options::of(container).is_ok_and(|o| o.is_some());
         EngineDetails {
             log_path: if kept { shown(layout.log(id)) } else { String::new() },
-            hostname_path: shown(layout.hostname(id)),
-            hosts_path: shown(layout.hosts(id)),
-            resolv_conf_path: shown(layout.resolv_conf(id)),
+            hostname_path: shown(layout.hostname(&etc)),
+            hosts_path: shown(layout.hosts(&etc)),
+            resolv_conf_path: shown(layout.resolv_conf(&etc)),
             sandbox_key: String::new(),
             apparmor_profile: self.inner.apparmor.shown(container),
             storage_driver: "overlay2".into(),

@@ -10,3 +10,4 @@ async fn setup() -> Fixture {
 }
 
 lighter_engine::conformance_tests!(setup);
+lighter_engine::network_conformance_tests!(setup);

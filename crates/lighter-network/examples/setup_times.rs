@@ -3,10 +3,9 @@
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]
 
 use std::error::Error;
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use lighter_network::{BridgeConfig, Networks};
+use lighter_network::{Ask, BridgeConfig, Join, Networks, PortWant, Protocol};
 use nix::sched::{CloneFlags, unshare};
 
 const ROUNDS: usize = 40;
@@ -33,7 +32,8 @@ async fn measure() -> Result<(), Box<dyn Error>> {
         let start = Instant::now();
         let networks = Networks::open(config).await?;
         let opened = start.elapsed();
-        networks.teardown(&networks.allocate("warm-up").await?);
+        networks.attach("warm-up", on_default(&networks), Vec::new()).await?;
+        networks.detach("warm-up");
         let first = start.elapsed();
         println!("\npool of {pool} namespaces: open {opened:.2?}, with bridge and rules {first:.2?}");
         one_by_one(&networks).await?;
@@ -48,39 +48,26 @@ async fn measure() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+fn on_default(networks: &Networks) -> Vec<Join> {
+    vec![Join { network_id: networks.info().network_id, ask: Ask::default() }]
+}
+
 /// Isolated runs: each after a pause, as commands of a person come.
 async fn one_by_one(networks: &Networks) -> Result<(), Box<dyn Error>> {
-    let mut times: [Vec<Duration>; 5] = Default::default();
-    for round in 0..ROUNDS {
-        let start = Instant::now();
-        let endpoint = networks.allocate(&format!("c{round}")).await?;
-        let allocated = Instant::now();
-        let netns = networks.new_netns().await?;
-        let made = Instant::now();
-        networks.setup(netns.as_fd(), &endpoint).await?;
-        let ready = Instant::now();
-        networks.teardown(&endpoint);
-        drop(netns);
-        let done = Instant::now();
-        for (times, time) in times.iter_mut().zip([allocated - start, made - allocated, ready - made, done - ready, done - start])
-        {
-            times.push(time);
+    let port = PortWant { protocol: Protocol::Tcp, container_port: 80, host_ip: None, host_ports: None };
+    for (what, ports) in [("attach (all but detach)", Vec::new()), ("the same with a port", vec![port])] {
+        let mut times = Vec::new();
+        for round in 0..ROUNDS {
+            let id = format!("c{round}");
+            let start = Instant::now();
+            let (netns, _) = networks.attach(&id, on_default(networks), ports.clone()).await?;
+            times.push(start.elapsed());
+            networks.detach(&id);
+            drop(netns);
+            tokio::time::sleep(PAUSE).await;
         }
-        tokio::time::sleep(PAUSE).await;
+        report(what, &mut times);
     }
-    for (what, times) in ["allocate", "new_netns", "setup", "teardown (caller's part)", "all of it"].iter().zip(&mut times) {
-        report(what, times);
-    }
-    let mut times = Vec::new();
-    for round in 0..ROUNDS {
-        let start = Instant::now();
-        let (netns, endpoint) = networks.connect(&format!("d{round}")).await?;
-        times.push(start.elapsed());
-        networks.teardown(&endpoint);
-        drop(netns);
-        tokio::time::sleep(PAUSE).await;
-    }
-    report("connect (all but teardown)", &mut times);
     Ok(())
 }
 
@@ -89,7 +76,7 @@ async fn together(networks: &Networks, crowd: usize) -> Result<(), Box<dyn Error
     let tasks: Vec<_> = (0..crowd)
         .map(|n| {
             let networks = networks.clone();
-            tokio::spawn(async move { networks.connect(&format!("p{n}")).await })
+            tokio::spawn(async move { networks.attach(&format!("p{n}"), on_default(&networks), Vec::new()).await })
         })
         .collect();
     let mut connected = Vec::new();
@@ -97,8 +84,8 @@ async fn together(networks: &Networks, crowd: usize) -> Result<(), Box<dyn Error
         connected.push(task.await??);
     }
     println!("{crowd} at once: {:.2?}", start.elapsed());
-    for (netns, endpoint) in connected {
-        networks.teardown(&endpoint);
+    for (n, (netns, _)) in connected.into_iter().enumerate() {
+        networks.detach(&format!("p{n}"));
         drop(netns);
     }
     tokio::time::sleep(Duration::from_millis(300)).await;

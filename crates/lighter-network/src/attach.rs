@@ -1,7 +1,7 @@
 //! What the thread does about containers: their interfaces, default routes and published ports come and go.
 
-use std::collections::{BTreeMap, HashSet};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
@@ -53,7 +53,9 @@ impl Attachment {
     /// By which network the container gets out: IPv4 where it can.
     #[must_use]
     pub fn way_out(&self) -> Option<&Endpoint> {
-        first_of(&self.endpoints, |e| e.gateway).map(|(e, _)| e).or_else(|| first_of(&self.endpoints, |e| e.ipv6_gateway).map(|(e, _)| e))
+        first_of(&self.endpoints, |e| e.gateway)
+            .map(|(e, _)| e)
+            .or_else(|| first_of(&self.endpoints, |e| e.ipv6_gateway).map(|(e, _)| e))
     }
 
     fn ways(&self) -> WaysOut {

@@ -140,9 +140,8 @@ impl Host {
 
     /// The interface that containers of a macvlan or ipvlan network share.
     fn ensure_parent(&mut self, spec: &NetworkSpec) -> Result<u32, NetworkError> {
-        let find = |host: &mut Self, name: &str| {
-            links::by_name(&mut host.route, name).map_err(kernel(format!("look for {name}")))
-        };
+        let find =
+            |host: &mut Self, name: &str| links::by_name(&mut host.route, name).map_err(kernel(format!("look for {name}")));
         if let Some(link) = find(self, &spec.device)? {
             return Ok(link.index);
         }

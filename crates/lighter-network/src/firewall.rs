@@ -110,10 +110,7 @@ fn sources(networks: &[NetworkRules], rules: &mut Vec<Rule>) {
             }
             // Hairpin: a container that calls a published port of its own network by the host's address
             // must get its answers by the host too, or it does not know them.
-            rules.push(rule(
-                POSTROUTING,
-                &[&nft::source_in(*subnet), &nft::to(&n.bridge), &nft::redirected(), &masquerade],
-            ));
+            rules.push(rule(POSTROUTING, &[&nft::source_in(*subnet), &nft::to(&n.bridge), &nft::redirected(), &masquerade]));
         }
         // From the host itself by localhost, which means nothing in a container.
         rules.push(rule(POSTROUTING, &[&nft::source_in(loopback4()), &nft::to(&n.bridge), &masquerade]));

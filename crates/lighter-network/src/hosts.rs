@@ -51,9 +51,9 @@ pub fn parse_extra_host(spec: &str, gateway: Option<IpAddr>) -> Result<HostsEntr
 
 /// The whole file: localhost, then the user's entries, then the container's own names.
 ///
-/// `ip` is the container's address, if it has one. Without `ipv6` no line with an IPv6 address appears.
+/// `ips` are the container's addresses. Without `ipv6` no line with an IPv6 address appears.
 #[must_use]
-pub fn hosts_file(hostname: &str, domainname: &str, ip: Option<IpAddr>, extra: &[HostsEntry], ipv6: bool) -> String {
+pub fn hosts_file(hostname: &str, domainname: &str, ips: &[IpAddr], extra: &[HostsEntry], ipv6: bool) -> String {
     let mut out = String::from("127.0.0.1\tlocalhost\n");
     if ipv6 {
         out.push_str("::1\tlocalhost ip6-localhost ip6-loopback\n");
@@ -62,14 +62,27 @@ pub fn hosts_file(hostname: &str, domainname: &str, ip: Option<IpAddr>, extra: &
         out.push_str("ff02::1\tip6-allnodes\n");
         out.push_str("ff02::2\tip6-allrouters\n");
     }
-    let own = ip.map(|ip| HostsEntry { ip, names: own_names(hostname, domainname) });
-    for entry in extra.iter().chain(own.as_ref()) {
+    let names = own_names(hostname, domainname);
+    let own = ips.iter().map(|ip| HostsEntry { ip: *ip, names: names.clone() });
+    for entry in extra.iter().cloned().chain(own) {
         if ipv6 || entry.ip.is_ipv4() {
             // Writing to a String cannot fail.
             let _ = writeln!(out, "{}\t{}", entry.ip, entry.names);
         }
     }
     out
+}
+
+/// The file of a container that has other addresses now: its own lines for those it has no more are left out, and lines for
+/// those it has got are added. What else is in the file stays.
+#[must_use]
+pub fn moved(text: &str, hostname: &str, domainname: &str, before: &[IpAddr], now: &[IpAddr]) -> String {
+    let names = own_names(hostname, domainname);
+    let line = |ip: &IpAddr| format!("{ip}\t{names}");
+    let gone: Vec<String> = before.iter().filter(|ip| !now.contains(ip)).map(line).collect();
+    let come = now.iter().filter(|ip| !before.contains(ip)).map(line);
+    let kept = text.lines().filter(|line| !gone.iter().any(|gone| gone == line)).map(str::to_owned);
+    kept.chain(come).map(|line| line + "\n").collect()
 }
 
 /// The full name and, where that has a domain, the bare one after it.
@@ -104,25 +117,33 @@ mod tests {
             10.0.0.5\tdb\n\
             172.17.0.1\thost.docker.internal\n\
             172.17.0.2\t4a2f\n";
-        assert_eq!(hosts_file("4a2f", "", Some(IP), &extra, true), expected);
+        assert_eq!(hosts_file("4a2f", "", &[IP], &extra, true), expected);
     }
 
     #[test]
     fn names_with_a_domain() {
         let last = |host, domain| {
-            let text = hosts_file(host, domain, Some(IP), &[], false);
+            let text = hosts_file(host, domain, &[IP], &[], false);
             text.lines().last().unwrap().to_owned()
         };
         assert_eq!(last("web", "corp.example"), "172.17.0.2\tweb.corp.example web");
         assert_eq!(last("web.corp.example", ""), "172.17.0.2\tweb.corp.example web");
-        assert_eq!(hosts_file("web", "", None, &[], false), "127.0.0.1\tlocalhost\n");
+        assert_eq!(hosts_file("web", "", &[], &[], false), "127.0.0.1\tlocalhost\n");
+    }
+
+    #[test]
+    fn addresses_come_and_go_and_edits_stay() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let text = hosts_file("web", "", &[ip("10.0.0.2"), ip("10.1.0.2")], &[], false) + "1.2.3.4 mine";
+        let text = moved(&text, "web", "", &[ip("10.0.0.2"), ip("10.1.0.2")], &[ip("10.1.0.2"), ip("10.2.0.2")]);
+        assert_eq!(text, "127.0.0.1\tlocalhost\n10.1.0.2\tweb\n1.2.3.4 mine\n10.2.0.2\tweb\n");
     }
 
     #[test]
     fn without_ipv6_there_is_none() {
         let extra = [parse_extra_host("six=[2001:db8::1]", None).unwrap()];
-        assert!(!hosts_file("web", "", Some(IP), &extra, false).contains("::"));
-        assert!(hosts_file("web", "", Some(IP), &extra, true).contains("2001:db8::1\tsix\n"));
+        assert!(!hosts_file("web", "", &[IP], &extra, false).contains("::"));
+        assert!(hosts_file("web", "", &[IP], &extra, true).contains("2001:db8::1\tsix\n"));
     }
 
     #[test]

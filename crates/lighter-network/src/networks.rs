@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::addr::Ipv4Net;
-use crate::error::NetworkError;
 use crate::attach::{Attachment, Join, Restored};
 use crate::bridges::Pick;
+use crate::error::NetworkError;
 use crate::links::{MAX_ALIAS, MAX_IFNAME};
 use crate::netns::{self, Factory};
 use crate::pools::{Pool, default_pools};

@@ -77,7 +77,9 @@ pub struct Published {
 }
 
 impl Published {
-    pub(crate) fn host(&self) -> SocketAddr {
+    /// Where on the host.
+    #[must_use]
+    pub fn host(&self) -> SocketAddr {
         SocketAddr::new(self.host_ip, self.host_port)
     }
 

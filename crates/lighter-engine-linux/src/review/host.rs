@@ -109,7 +109,7 @@ pub(super) fn check(container: &Container, machine: &Machine, modes: &Modes, not
     if *shm_size > 0 && modes.ipc == Ipc::Host {
         notes.leave_out(*shm_size != crate::spec::mounts::DEFAULT_SHM, "HostConfig.ShmSize", "/dev/shm is the host's");
     }
-    check_network(container, modes, notes)?;
+    check_network(container, notes)?;
     if !port_bindings.values().all(Vec::is_empty) || *publish_all_ports {
         match modes.network {
             // As with dockerd: there is nothing to publish from.
@@ -117,7 +117,8 @@ pub(super) fn check(container: &Container, machine: &Machine, modes: &Modes, not
                 notes.warn(true, "HostConfig.PortBindings", "Published ports are discarded when using host network mode")
             }
             Network::None => notes.leave_out(true, "HostConfig.PortBindings", "the container has no network"),
-            Network::Bridge => return Err(not_yet("published ports")),
+            // The core refuses ports of containers that share another's network.
+            Network::Own | Network::Joined => drop(crate::networks::ports::wants(container, None)?),
         }
     }
     if !links.is_empty() {
@@ -180,28 +181,32 @@ fn no_driver(request: &DeviceRequest) -> Error {
     Error::not_implemented(text)
 }
 
-fn check_network(container: &Container, modes: &Modes, notes: &mut Notes) -> Result<()> {
+/// What may be asked of a network is the core's to check, but for what this engine does not do.
+fn check_network(container: &Container, notes: &mut Notes) -> Result<()> {
+    const IFNAME: &str = "com.docker.network.endpoint.ifname";
     for (name, endpoint) in &container.endpoints {
-        let EndpointConfig { ipv4_address, ipv6_address, link_local_ips, links, aliases, mac_address, driver_opts, gw_priority } =
-            endpoint;
-        if !matches!(name.as_str(), "" | "default" | "bridge" | "host" | "none") {
-            return Err(not_yet(&format!("user-defined networks ({name})")));
-        }
-        if ipv4_address.is_some() || ipv6_address.is_some() || !link_local_ips.is_empty() {
-            let text = "user specified IP address is supported on user defined networks only";
-            return Err(Error::invalid(text));
-        }
-        if !aliases.is_empty() && modes.network != Network::None {
-            return Err(Error::invalid("network-scoped aliases are only supported for user-defined networks"));
-        }
+        let EndpointConfig {
+            ipv4_address: _,
+            ipv6_address: _,
+            link_local_ips,
+            links,
+            aliases: _,
+            mac_address: _,
+            driver_opts,
+            gw_priority: _,
+        } = endpoint;
         if !links.is_empty() {
             return Err(not_yet("links"));
         }
-        let mac = mac_address.as_ref().is_some_and(|m| !m.is_empty());
+        if let Some(ifname) = driver_opts.get(IFNAME)
+            && (ifname.len() > 15 || ifname.contains(['/', ':']) || ifname.contains(char::is_whitespace))
+        {
+            return Err(Error::invalid(format!("invalid interface name {ifname:?} for network {name}")));
+        }
         let option = |field: &str| format!("NetworkingConfig.EndpointsConfig.{field}");
-        notes.leave_out(mac, &option("MacAddress"), "addresses are chosen by the engine");
-        notes.leave_out(!driver_opts.is_empty(), &option("DriverOpts"), "the default bridge takes none");
-        notes.leave_out(*gw_priority != 0, &option("GwPriority"), "there is only one network");
+        let other = driver_opts.keys().any(|key| key != IFNAME);
+        notes.leave_out(other, &option("DriverOpts"), "only the interface's name can be set");
+        notes.leave_out(!link_local_ips.is_empty(), &option("IPAMConfig.LinkLocalIPs"), "interfaces have no further addresses");
     }
     Ok(())
 }

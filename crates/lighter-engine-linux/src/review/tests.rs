@@ -80,17 +80,24 @@ fn limits_are_refused_in_dockerds_words() {
 
 #[test]
 fn what_comes_later_is_a_501() {
-    for mode in ["mynet", "container:abc"] {
-        assert_eq!(refusal(|h| h.network_mode = mode.into()).0, ErrorKind::NotImplemented);
+    assert_eq!(refusal(|h| h.links = vec!["a:b".into()]).0, ErrorKind::NotImplemented);
+}
+
+#[test]
+fn ports_are_published_where_there_is_a_network() {
+    let publish = |mode: &str, port: &str| {
+        let binding = PortBinding { host_ip: String::new(), host_port: port.into() };
+        let mode = mode.to_owned();
+        with(move |h| {
+            h.network_mode = mode;
+            h.port_bindings.insert("80/tcp".into(), vec![binding]);
+        })
+    };
+    for mode in ["bridge", "mynet"] {
+        assert_eq!(publish(mode, "8080").unwrap(), Review::default(), "{mode}");
     }
-    let port = || PortBinding { host_ip: String::new(), host_port: "80".into() };
-    let publish = |h: &mut HostConfig| drop(h.port_bindings.insert("80/tcp".into(), vec![port()]));
-    let bridged = refusal(|h| {
-        h.network_mode = "bridge".into();
-        publish(h);
-    });
-    assert_eq!(bridged.0, ErrorKind::NotImplemented);
-    assert_eq!(with(publish).unwrap().unsupported, ["HostConfig.PortBindings"]);
+    assert!(publish("bridge", "eighty").is_err());
+    assert_eq!(publish("none", "80").unwrap().unsupported, ["HostConfig.PortBindings"]);
 }
 
 #[test]

@@ -41,6 +41,8 @@ impl Inner {
             Err(e) => return Err(Error::internal(format!("cannot wait for container {id}: {e}"))),
         };
         slot.ended(&exit);
+        // The next container may want them before this one is cleaned up.
+        self.networks.release_ports(id.as_str());
         Ok(exit)
     }
 
@@ -133,7 +135,6 @@ impl Inner {
     pub(crate) async fn tidy(&self, id: &ContainerId, held: &mut Held) -> Result<()> {
         let dir = self.layout.run_dir(id);
         let groups = held.groups.take();
-        let endpoint = held.endpoint.take();
         let keep_socket = held.listener.is_some();
         let trash = self.layout.run_trash();
         let (volumes, user) = (Arc::clone(&self.volumes), id.as_str().to_owned());
@@ -144,9 +145,7 @@ impl Inner {
             if keep_socket { clear_dir(&dir) } else { files::discard(&dir, &trash) }.and(destroyed)
         };
         let done = tokio::task::spawn_blocking(work).await.context("cleaning up was broken off")?;
-        if let Some(endpoint) = endpoint.or_else(|| self.networks.endpoint_of(id.as_str())) {
-            self.networks.teardown(&endpoint);
-        }
+        self.networks.detach(id.as_str());
         held.dirty = done.is_err();
         done
     }

@@ -2,7 +2,7 @@
 
 use crate::fail::Context as _;
 use lighter_domain::{Exit, Result};
-use lighter_network::Endpoint;
+use lighter_network::Attachment;
 use lighter_supervisor_proto::{Exited, Launch, files};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 use time::OffsetDateTime;
 
-/// The endpoint of a container on the bridge, for a daemon that comes later.
+/// What a container holds of networks and ports, for a daemon that comes later.
 pub(crate) const NETWORK: &str = "network.json";
 /// No file of ours is larger.
 const MAX: u64 = 16 << 20;
@@ -34,8 +34,15 @@ pub(crate) fn launch(dir: &Path) -> Option<Launch> {
     read(dir, files::LAUNCH)
 }
 
-pub(crate) fn endpoint(dir: &Path) -> Option<Endpoint> {
+pub(crate) fn attachment(dir: &Path) -> Option<Attachment> {
     read(dir, NETWORK)
+}
+
+/// Replaces it while the container runs: whole or not at all.
+pub(crate) fn replace_attachment(dir: &Path, attachment: &Attachment) -> Result<()> {
+    let fresh = format!("{NETWORK}.new");
+    write(dir, &fresh, attachment)?;
+    std::fs::rename(dir.join(fresh), dir.join(NETWORK)).at("cannot write", &dir.join(NETWORK))
 }
 
 pub(crate) fn exit(dir: &Path) -> Option<Exit> {

@@ -8,7 +8,7 @@ pub(crate) mod end;
 pub(crate) mod failure;
 pub(crate) mod files;
 pub(crate) mod network;
-mod peers;
+pub(crate) mod peers;
 mod prepare;
 pub(crate) mod recover;
 pub(crate) mod socket;
@@ -18,7 +18,6 @@ pub(crate) mod start;
 pub(crate) use spawn::Program;
 
 use lighter_domain::{ContainerId, Exit};
-use lighter_network::Endpoint;
 use lighter_supervisor_proto as proto;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -44,7 +43,6 @@ pub(crate) struct Slot {
 pub(crate) struct Held {
     /// Bound by an attachment before the start; the supervisor takes it over.
     pub listener: Option<UnixListener>,
-    pub endpoint: Option<Endpoint>,
     pub groups: Option<proto::Cgroups>,
     /// Whether there is something of a run to be cleaned up.
     pub dirty: bool,

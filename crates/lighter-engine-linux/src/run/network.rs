@@ -1,14 +1,16 @@
-//! A container's network: its namespace, its endpoint on the bridge, and the files of `/etc` that depend on them.
+//! A container's network: its namespace, its places on networks, and the files of `/etc` that depend on them.
 
 use crate::engine::Inner;
 use crate::fail::Context as _;
-use crate::spec::modes::{Modes, Network};
+use crate::networks::{in_full, ports};
+use crate::run::peers::namespace;
+use crate::spec::modes::{Modes, Network, peer};
 use crate::spec::process::hostname;
 use lighter_domain::container::EndpointStatus;
 use lighter_domain::{Container, Error, ErrorKind, Placement, Result};
 use lighter_network::hosts::{self, HostsEntry};
 use lighter_network::resolv::{self, DnsOverrides, ResolvMode};
-use lighter_network::{Endpoint, NetworkError};
+use lighter_network::{Ask, Attachment, Endpoint, Join, NetworkError};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -18,54 +20,126 @@ use std::os::fd::OwnedFd;
 pub(crate) struct Attached {
     /// `None`: the host's.
     pub netns: Option<OwnedFd>,
-    pub endpoint: Option<Endpoint>,
+    pub attachment: Attachment,
+}
+
+/// What a container asks of one network.
+pub(crate) fn join_of(container: &Container, name: &str, network_id: &str) -> Result<Join> {
+    const IFNAME: &str = "com.docker.network.endpoint.ifname";
+    let asked = container.endpoints.get(name).cloned().unwrap_or_default();
+    let mac = asked.mac_address.filter(|mac| !mac.is_empty()).map(|mac| {
+        let text = mac.replace('-', ":").to_ascii_lowercase();
+        text.parse().map_err(|_| Error::invalid(format!("invalid MAC address {mac}")))
+    });
+    let ask = Ask {
+        ip: asked.ipv4_address,
+        ipv6: asked.ipv6_address,
+        mac: mac.transpose()?,
+        ifname: asked.driver_opts.get(IFNAME).filter(|name| !name.is_empty()).cloned(),
+        gw_priority: asked.gw_priority,
+    };
+    Ok(Join { network_id: network_id.to_owned(), ask })
 }
 
 impl Inner {
-    /// Makes the namespace and, on the bridge, the endpoint.
+    /// Makes the namespace and puts it on the container's networks, or takes another container's.
     pub(crate) async fn connect(&self, container: &Container, modes: &Modes) -> Result<Attached> {
         match modes.network {
             Network::Host => Ok(Attached::default()),
             Network::None => {
-                let netns = self.networks.new_netns().await.map_err(|e| failed(&e))?;
-                Ok(Attached { netns: Some(netns), endpoint: None })
+                let netns = self.networks.new_netns().await.map_err(|e| starting(container, &e))?;
+                Ok(Attached { netns: Some(netns), ..Attached::default() })
             }
-            Network::Bridge => {
-                let (netns, endpoint) = self.networks.connect(container.id.as_str()).await.map_err(|e| failed(&e))?;
-                Ok(Attached { netns: Some(netns), endpoint: Some(endpoint) })
+            Network::Joined => {
+                let other = peer(&container.host_config.network_mode)
+                    .ok_or_else(|| Error::internal("a network mode without a container"))?;
+                if other == container.id {
+                    return Err(Error::invalid("cannot join own network namespace"));
+                }
+                let pid = self.running_peer("network", &other)?;
+                Ok(Attached { netns: Some(namespace(pid, "net")?), ..Attached::default() })
+            }
+            Network::Own => {
+                let joins = self.joins(container)?;
+                let wants = ports::wants(container, self.default_binding(container))?;
+                let connected = self.networks.attach(container.id.as_str(), joins, wants).await;
+                let (netns, attachment) = connected.map_err(|e| starting(container, &e))?;
+                Ok(Attached { netns: Some(netns), attachment })
             }
         }
     }
 
-    /// As `inspect` shows it: by network name.
-    pub(crate) fn placement(&self, modes: Option<Network>, endpoint: Option<&Endpoint>) -> Placement {
-        let (name, status) = match (endpoint, modes) {
-            (Some(e), _) => ("bridge", status(e)),
-            (None, Some(Network::Host)) => ("host", bare(&self.ids.host)),
-            (None, Some(Network::None)) => ("none", bare(&self.ids.none)),
-            (None, _) => return Placement::default(),
+    /// The networks that a container is to be on: that of its mode first, then the others by name.
+    fn joins(&self, container: &Container) -> Result<Vec<Join>> {
+        let mode = match container.host_config.network_mode.as_str() {
+            "" | "default" => "bridge",
+            mode => mode,
         };
-        Placement { networks: BTreeMap::from([(name.to_owned(), status)]), ports: BTreeMap::new() }
+        let others = container.networks.keys().chain(container.endpoints.keys()).map(String::as_str);
+        let mut names: Vec<&str> = others.filter(|name| !matches!(*name, "" | "default") && *name != mode).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.insert(0, mode);
+        let all = self.all_networks();
+        let join = |name: &str| {
+            let known = container.networks.get(name).map_or("", |at| at.network_id.as_str());
+            // The built-in ones are what they are called.
+            let by_id = all.iter().find(|n| !known.is_empty() && n.id == known);
+            let by_name = all.iter().find(|n| (known.is_empty() || n.builtin) && n.name == name);
+            let network = by_id.or(by_name).ok_or_else(|| Error::not_found(format!("{NETWORKING}: network {name} not found")))?;
+            join_of(container, name, &network.id)
+        };
+        names.into_iter().map(join).collect()
     }
 
-    /// Writes `hosts`, `hostname` and `resolv.conf`. Blocking.
-    pub(crate) fn write_etc(&self, container: &Container, modes: &Modes, endpoint: Option<&Endpoint>) -> Result<()> {
+    /// As `inspect` shows it: by network name.
+    pub(crate) fn placement(&self, modes: Option<Network>, attachment: &Attachment) -> Placement {
+        let mut networks: BTreeMap<String, EndpointStatus> =
+            attachment.endpoints.iter().map(|e| (e.network.clone(), status(e))).collect();
+        match modes {
+            Some(Network::Host) => drop(networks.insert("host".to_owned(), bare(&self.ids.host))),
+            Some(Network::None) => drop(networks.insert("none".to_owned(), bare(&self.ids.none))),
+            Some(Network::Own | Network::Joined) | None => {}
+        }
+        Placement { networks, ports: ports::shown(&attachment.ports) }
+    }
+
+    /// A container that shares another's network has its name, too. Blocking, for a moment.
+    pub(crate) fn name_of_peer(&self, container: &Container, modes: &Modes) -> Result<Option<String>> {
+        let Some(other) = peer(&container.host_config.network_mode).filter(|_| modes.network == Network::Joined) else {
+            return Ok(None);
+        };
+        let path = self.layout.hostname(&other);
+        match std::fs::read_to_string(&path) {
+            Ok(name) => Ok(Some(name.trim().to_owned())),
+            // It has never run; that it does not run now is said elsewhere.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e).at("cannot read", &path),
+        }
+    }
+
+    /// Writes `hosts`, `hostname` and `resolv.conf`, which those who share another's network have from that one. Blocking.
+    pub(crate) fn write_etc(&self, container: &Container, modes: &Modes, attachment: &Attachment) -> Result<()> {
+        if modes.network == Network::Joined {
+            return Ok(());
+        }
         let id = &container.id;
         let name = hostname(container, modes);
         let write = |path: std::path::PathBuf, text: String| std::fs::write(&path, text).at("cannot write", &path);
         write(self.layout.hostname(id), format!("{name}\n"))?;
-        write(self.layout.hosts(id), self.hosts(container, modes, &name, endpoint)?)?;
+        write(self.layout.hosts(id), self.hosts(container, modes, &name, attachment)?)?;
         let overrides = dns(container)?;
-        let mode = if modes.own_network() { ResolvMode::Isolated { ipv6: false } } else { ResolvMode::Host };
+        let ipv6 = attachment.endpoints.iter().any(|e| e.ipv6_gateway.is_some());
+        let mode = if modes.own_network() { ResolvMode::Isolated { ipv6 } } else { ResolvMode::Host };
         write(self.layout.resolv_conf(id), resolv::resolv_conf(&resolv::read_host(), &overrides, mode))
     }
 
-    fn hosts(&self, container: &Container, modes: &Modes, name: &str, endpoint: Option<&Endpoint>) -> Result<String> {
-        let gateway = IpAddr::V4(endpoint.map_or_else(|| self.networks.info().gateway, |e| e.gateway));
+    fn hosts(&self, container: &Container, modes: &Modes, name: &str, attachment: &Attachment) -> Result<String> {
+        // As with dockerd, that of the default bridge wherever the container is.
+        let gateway = IpAddr::V4(self.networks.info().gateway);
         let extra = extra_hosts(container, Some(gateway))?;
-        let ip = endpoint.map(|e| IpAddr::V4(e.ip));
         if modes.own_network() {
-            return Ok(hosts::hosts_file(name, &container.config.domainname, ip, &extra, true));
+            return Ok(hosts::hosts_file(name, &container.config.domainname, &addresses(attachment), &extra, true));
         }
         use std::fmt::Write as _;
         let mut text = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
@@ -77,6 +151,23 @@ impl Inner {
         }
         Ok(text)
     }
+
+    /// After a change of networks: the container's own lines in its `hosts`, which may have been edited since. The file stays
+    /// the same one, for it is mounted. Blocking.
+    pub(crate) fn update_hosts(&self, container: &Container, before: &Attachment, now: &Attachment) -> Result<()> {
+        let modes = Modes::of(container, self.cgroups.is_v2())?;
+        let path = self.layout.hosts(&container.id);
+        let text = std::fs::read_to_string(&path).at("cannot read", &path)?;
+        let name = hostname(container, &modes);
+        let text = hosts::moved(&text, &name, &container.config.domainname, &addresses(before), &addresses(now));
+        std::fs::write(&path, text).at("cannot write", &path)
+    }
+}
+
+/// The addresses by which a container knows itself, in the order of its networks.
+fn addresses(attachment: &Attachment) -> Vec<IpAddr> {
+    let of = |e: &Endpoint| [e.ip.map(IpAddr::V4), e.ipv6.map(IpAddr::V6)];
+    attachment.endpoints.iter().flat_map(of).flatten().collect()
 }
 
 /// `--add-host`; the errors are dockerd's.
@@ -101,11 +192,13 @@ fn status(e: &Endpoint) -> EndpointStatus {
     EndpointStatus {
         network_id: e.network_id.clone(),
         endpoint_id: e.endpoint_id.clone(),
-        gateway: Some(IpAddr::V4(e.gateway)),
-        ip: Some(IpAddr::V4(e.ip)),
+        gateway: e.gateway.map(IpAddr::V4),
+        ip: e.ip.map(IpAddr::V4),
         prefix_len: e.prefix_len,
+        ipv6_gateway: e.ipv6_gateway,
+        ipv6: e.ipv6,
+        ipv6_prefix_len: e.ipv6_prefix_len,
         mac: e.mac.to_string(),
-        ..EndpointStatus::default()
     }
 }
 
@@ -118,13 +211,23 @@ fn bare(network_id: &str) -> EndpointStatus {
     }
 }
 
-fn failed(error: &NetworkError) -> Error {
-    let mut text = format!("failed to set up container networking: {error}");
-    let mut cause = std::error::Error::source(error);
-    while let Some(e) = cause {
-        text.push_str(": ");
-        text.push_str(&e.to_string());
-        cause = e.source();
-    }
-    Error::new(ErrorKind::Internal, text)
+const NETWORKING: &str = "failed to set up container networking";
+
+/// Why a container could not be connected, in dockerd's words.
+pub(crate) fn starting(container: &Container, error: &NetworkError) -> Error {
+    let text = in_full(error);
+    let kind = match error {
+        NetworkError::AddressInUse { .. } => ErrorKind::Forbidden,
+        NetworkError::NoSuchSubnet { .. } => ErrorKind::InvalidArgument,
+        NetworkError::UnknownNetwork { .. } => ErrorKind::NotFound,
+        _ => ErrorKind::Internal,
+    };
+    let text = match error {
+        NetworkError::PortTaken { .. } | NetworkError::PortHeld { .. } => {
+            let (name, id) = (&container.name, &container.id);
+            format!("driver failed programming external connectivity on endpoint {name} ({id}): {text}")
+        }
+        _ => text,
+    };
+    Error::new(kind, format!("{NETWORKING}: {text}"))
 }

@@ -47,7 +47,7 @@ impl Inner {
         }
     }
 
-    fn running_peer(&self, kind: &str, id: &ContainerId) -> Result<u32> {
+    pub(super) fn running_peer(&self, kind: &str, id: &ContainerId) -> Result<u32> {
         match self.runs.known(id).map(|slot| slot.state()) {
             Some(RunState::Running { pid }) => Ok(pid),
             _ => Err(Error::conflict(format!("failed to join {kind} namespace: container {id} is not running"))),
@@ -55,7 +55,7 @@ impl Inner {
     }
 }
 
-fn namespace(pid: u32, kind: &str) -> Result<OwnedFd> {
+pub(crate) fn namespace(pid: u32, kind: &str) -> Result<OwnedFd> {
     let path = format!("/proc/{pid}/ns/{kind}");
     File::open(&path).map(OwnedFd::from).at("cannot join", Path::new(&path))
 }

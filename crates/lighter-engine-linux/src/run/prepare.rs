@@ -11,7 +11,7 @@ use crate::spec::users::{self, User};
 use crate::spec::view::View;
 use crate::spec::{self, process};
 use lighter_domain::{Container, Error, Result};
-use lighter_network::Endpoint;
+use lighter_network::Attachment;
 use lighter_supervisor_proto::{self as proto, Launch, LogFile, Rootfs, files};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -93,9 +93,9 @@ impl Inner {
     }
 
     /// Writes the run directory's files; the path of the launch file.
-    pub(crate) fn write_run(&self, container: &Container, p: &Prepared, endpoint: Option<&Endpoint>) -> Result<PathBuf> {
+    pub(crate) fn write_run(&self, container: &Container, p: &Prepared, attachment: &Attachment) -> Result<PathBuf> {
         let run_dir = self.layout.run_dir(&container.id);
-        self.write_etc(container, &p.modes, endpoint)?;
+        self.write_etc(container, &p.modes, attachment)?;
         let init = self.init_program(container)?;
         let input = spec::Input {
             container,
@@ -113,9 +113,7 @@ impl Inner {
             self.make_init_place(&p.rootfs)?;
         }
         super::files::write(&run_dir, files::SPEC, &spec::build(&input)?)?;
-        if let Some(endpoint) = endpoint {
-            super::files::write(&run_dir, super::files::NETWORK, endpoint)?;
-        }
+        super::files::replace_attachment(&run_dir, attachment)?;
         let host = &container.host_config;
         let launch = Launch {
             id: container.id.as_str().to_owned(),

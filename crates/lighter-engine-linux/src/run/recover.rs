@@ -4,9 +4,9 @@ use super::{RunState, client, files, socket};
 use crate::cgroup::Cgroups;
 use crate::engine::Inner;
 use crate::fail::Context as _;
+use crate::networks::in_full;
 use lighter_domain::{Container, ContainerId, Error, Result};
 use lighter_engine::{Found, FoundState};
-use lighter_network::Live;
 use lighter_supervisor_proto::{Ready, Reply, Request, files as names};
 use std::collections::HashSet;
 use std::path::Path;
@@ -31,23 +31,18 @@ impl Inner {
             match self.look(&id).await {
                 Some(FoundState::Running { pid, .. }) => {
                     slot.set_state(RunState::Running { pid });
-                    if let Some(endpoint) = files::endpoint(&dir) {
-                        live.push(Live { container_id: id.as_str().to_owned(), ip: endpoint.ip });
-                        held.endpoint = Some(endpoint);
-                    }
+                    live.extend(files::attachment(&dir).map(|attachment| (id.as_str().to_owned(), attachment)));
                 }
                 Some(FoundState::Exited(exit)) => slot.set_state(RunState::Ended(exit)),
                 Some(FoundState::Idle) | None => {}
             }
         }
-        if live.is_empty() {
-            return Ok(());
-        }
-        let restored =
-            self.networks.restore(&live).await.map_err(|e| Error::internal(format!("cannot restore the network: {e}")))?;
-        for (live, outcome) in live.iter().zip(restored) {
-            if let Err(e) = outcome {
-                tracing::warn!(container = live.container_id, error = %e, "a container's network could not be restored");
+        let ids: Vec<String> = live.iter().map(|(id, _)| id.clone()).collect();
+        let restored = self.networks.restore(live).await;
+        let restored = restored.map_err(|e| Error::internal(format!("cannot restore the network: {}", in_full(&e))))?;
+        for (container, (_, lost)) in ids.iter().zip(restored) {
+            for error in lost {
+                tracing::warn!(container, error = in_full(&error), "a container's network could not be restored");
             }
         }
         Ok(())
@@ -69,7 +64,7 @@ impl Inner {
                         pid,
                         started_at: files::time_of(started_at),
                         paused: Cgroups::is_frozen(&launch.cgroups),
-                        placement: self.placement(None, files::endpoint(&dir).as_ref()),
+                        placement: self.placement(None, &files::attachment(&dir).unwrap_or_default()),
                     });
                 }
                 Ok(Err(e)) if socket::is_gone(&e) => break,
@@ -77,7 +72,7 @@ impl Inner {
                     // Wedged; what it said when it started still holds.
                     if let Some(Ready::Started { pid, started_at }) = files::ready(&dir) {
                         let started_at = files::time_of(started_at);
-                        let placement = self.placement(None, None);
+                        let placement = self.placement(None, &files::attachment(&dir).unwrap_or_default());
                         return Some(FoundState::Running { pid, started_at, paused: false, placement });
                     }
                     break;

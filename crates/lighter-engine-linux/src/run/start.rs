@@ -10,7 +10,7 @@ use crate::cgroup::limits::LEAST_PIDS;
 use crate::engine::Inner;
 use crate::fail::Context as _;
 use crate::spec::modes::Modes;
-use lighter_domain::{Container, Error, Result};
+use lighter_domain::{Container, ContainerConfig, Error, Result};
 use lighter_engine::{StartFailure, Started};
 use lighter_supervisor_proto::{NETNS_FD, Ready};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -57,21 +57,27 @@ impl Inner {
 
     async fn start_clean(self: &Arc<Self>, slot: &Slot, held: &mut Held, container: &Container) -> Result<Started, StartFailure> {
         let modes = Modes::of(container, self.cgroups.is_v2())?;
+        let with_name;
+        let container = match self.name_of_peer(container, &modes)? {
+            Some(name) => {
+                with_name =
+                    Container { config: ContainerConfig { hostname: name, ..container.config.clone() }, ..container.clone() };
+                &with_name
+            }
+            None => container,
+        };
         held.dirty = true;
         let prepare = {
             let (this, container) = (Arc::clone(self), container.clone());
             tokio::task::spawn_blocking(move || this.prepare(&container, modes))
         };
         let connected = self.connect(container, &modes).await;
-        if let Ok(attached) = &connected {
-            held.endpoint.clone_from(&attached.endpoint);
-        }
         let prepared = prepare.await.context("preparing was broken off")?;
         if let Ok(prepared) = &prepared {
             held.groups = Some(prepared.groups().clone());
         }
         let (attached, prepared) = (connected?, prepared?);
-        let endpoint = attached.endpoint.clone();
+        let attachment = attached.attachment.clone();
         let launched = self.launch(held, container, attached, prepared).await?;
         match self.hear(container, launched).await? {
             Ready::Started { pid, started_at } => {
@@ -80,7 +86,7 @@ impl Inner {
                 if let (Some(limit), Some(groups)) = (limit, &held.groups) {
                     Cgroups::lower_pids(groups, limit)?;
                 }
-                let placement = self.placement(Some(modes.network), endpoint.as_ref());
+                let placement = self.placement(Some(modes.network), &attachment);
                 Ok(Started { pid, started_at: files::time_of(started_at), placement })
             }
             Ready::Failed(why) => Err(failure::of_start(&why)),
@@ -101,7 +107,7 @@ impl Inner {
         let work = move || -> Result<Launched> {
             let run_dir = this.layout.run_dir(&container.id);
             make_private_dir(&run_dir)?;
-            let launch = this.write_run(&container, &prepared, attached.endpoint.as_ref())?;
+            let launch = this.write_run(&container, &prepared, &attached.attachment)?;
             let listener = match listener {
                 Some(listener) => listener,
                 None => socket::bind(&run_dir).at("cannot bind the socket of", &run_dir)?,

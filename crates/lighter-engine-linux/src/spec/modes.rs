@@ -10,8 +10,10 @@ pub(crate) enum Network {
     /// A namespace of its own with nothing but loopback.
     None,
     Host,
-    /// The default bridge.
-    Bridge,
+    /// On networks, in a namespace of its own.
+    Own,
+    /// That of [`peer`] of the mode.
+    Joined,
 }
 
 /// Private to the container, or the host's.
@@ -71,7 +73,7 @@ impl Modes {
         })
     }
 
-    /// Whether the container has a network namespace of its own.
+    /// Whether the container has another network namespace than the host.
     pub(crate) fn own_network(&self) -> bool {
         self.network != Network::Host
     }
@@ -82,15 +84,22 @@ fn network(mode: &str, disabled: bool) -> Result<Network> {
         _ if disabled => Ok(Network::None),
         "none" => Ok(Network::None),
         "host" => Ok(Network::Host),
-        "" | "default" | "bridge" => Ok(Network::Bridge),
-        _ if mode.starts_with("container:") => Err(not_yet("joining another container's network", mode)),
-        _ => Err(not_yet("user-defined networks", mode)),
+        _ if peer(mode).is_some() => Ok(Network::Joined),
+        _ if mode.starts_with("container:") => {
+            Err(Error::not_found(format!("No such container: {}", &mode["container:".len()..])))
+        }
+        _ => Ok(Network::Own),
     }
 }
 
 /// The other container of a mode such as `container:<id>`. The core has put ids in the place of names.
 pub(crate) fn peer(mode: &str) -> Option<ContainerId> {
     mode.strip_prefix("container:").and_then(ContainerId::parse)
+}
+
+/// Whose `/etc/hosts` and the like a container has: those that go with its network.
+pub(crate) fn etc_owner(container: &Container) -> ContainerId {
+    peer(&container.host_config.network_mode).unwrap_or_else(|| container.id.clone())
 }
 
 fn pid(mode: &str) -> Result<Pids> {
@@ -119,8 +128,4 @@ fn ipc(mode: &str) -> Result<Ipc> {
         _ if peer(mode).is_some() => Ok(Ipc::Joined),
         _ => Err(Error::invalid(format!("invalid IPC mode: {mode}"))),
     }
-}
-
-fn not_yet(what: &str, mode: &str) -> Error {
-    Error::not_implemented(format!("the linux engine does not do {what} yet ({mode})"))
 }

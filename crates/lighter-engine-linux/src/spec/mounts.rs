@@ -2,7 +2,7 @@
 //!
 //! A mount that the user asks for takes the place of a default one at the same point, as with dockerd.
 
-use super::modes::{Ipc, Modes};
+use super::modes::{Ipc, Modes, etc_owner};
 use super::{propagation, tmpfs};
 use crate::fail::Context as _;
 use crate::paths::Layout;
@@ -47,10 +47,11 @@ pub(crate) fn all(container: &Container, layout: &Layout, modes: &Modes, init: O
     let own_dev = taken.iter().any(|t| t == Path::new("/dev"));
     let mut mounts = defaults(container, layout, modes);
     mounts.retain(|m| !(taken.contains(m.destination()) || own_dev && m.destination().starts_with("/dev")));
+    let etc = etc_owner(container);
     for (file, at) in [
-        (layout.resolv_conf(&container.id), "/etc/resolv.conf"),
-        (layout.hostname(&container.id), "/etc/hostname"),
-        (layout.hosts(&container.id), "/etc/hosts"),
+        (layout.resolv_conf(&etc), "/etc/resolv.conf"),
+        (layout.hostname(&etc), "/etc/hostname"),
+        (layout.hosts(&etc), "/etc/hosts"),
     ] {
         if !taken.iter().any(|t| t == Path::new(at)) {
             // Under a read-only root they are so, too.

@@ -10,8 +10,8 @@ pub(super) const FIELDS: &[Field] = &[
     daemon("HostConfig.LogConfig", "--log-driver --log-opt")
         .parts(&["Type", "Config"])
         .remark("json-file, local, none, journald, syslog"),
-    inside("HostConfig.NetworkMode", "--network").remark("bridge, host, none"),
-    later("HostConfig.PortBindings", "-p", "published ports", |c| !c.host_config.port_bindings.values().all(Vec::is_empty))
+    inside("HostConfig.NetworkMode", "--network").remark("bridge, host, none, container:NAME, networks that you made"),
+    runs("HostConfig.PortBindings", "-p", |c| !c.host_config.port_bindings.values().all(Vec::is_empty))
         .parts(&["HostIp", "HostPort"]),
     daemon("HostConfig.RestartPolicy", "--restart").parts(&["Name", "MaximumRetryCount"]),
     daemon("HostConfig.AutoRemove", "--rm"),
@@ -60,7 +60,7 @@ pub(super) const FIELDS: &[Field] = &[
     runs("HostConfig.PidMode", "--pid", |c| !matches!(c.host_config.pid_mode.as_str(), "" | "private"))
         .remark("private, host, container:NAME"),
     runs("HostConfig.Privileged", "--privileged", |c| c.host_config.privileged),
-    later("HostConfig.PublishAllPorts", "-P", "published ports", |c| c.host_config.publish_all_ports),
+    runs("HostConfig.PublishAllPorts", "-P", |c| c.host_config.publish_all_ports),
     runs("HostConfig.ReadonlyRootfs", "--read-only", |c| c.host_config.readonly_rootfs),
     runs("HostConfig.SecurityOpt", "--security-opt", |c| !c.host_config.security_opt.is_empty()).remark(
         "seccomp=, apparmor=, no-new-privileges, systempaths=; labels need SELinux and are ignored without, as with dockerd",

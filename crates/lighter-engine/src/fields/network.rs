@@ -16,8 +16,7 @@ pub(super) const FIELDS: &[Field] = &[
              user specified IP address is supported on user defined networks only",
         )),
     later("NetworkingConfig.EndpointsConfig.Links", "--link", "links", |c| any(c, |e| !e.links.is_empty())),
-    runs("NetworkingConfig.EndpointsConfig.MacAddress", "--mac-address", |c| any(c, |e| e.mac_address.is_some()))
-        .stated(Decision::Warned("addresses are chosen by the engine")),
+    runs("NetworkingConfig.EndpointsConfig.MacAddress", "--mac-address", |c| any(c, |e| e.mac_address.is_some())),
     daemon("NetworkingConfig.EndpointsConfig.Aliases", "--network-alias")
         .remark("on user-defined networks only, as with dockerd")
         .decided(Decision::Refused(
@@ -25,9 +24,8 @@ pub(super) const FIELDS: &[Field] = &[
              network-scoped alias is supported only for containers in user defined networks",
         )),
     runs("NetworkingConfig.EndpointsConfig.DriverOpts", "--network driver-opt=", |c| any(c, |e| !e.driver_opts.is_empty()))
-        .stated(Decision::Warned("the default bridge takes none")),
-    runs("NetworkingConfig.EndpointsConfig.GwPriority", "--network gw-priority=", |c| any(c, |e| e.gw_priority != 0))
-        .stated(Decision::Warned("there is only one network")),
+        .stated(Decision::Warned("only the interface's name can be set")),
+    runs("NetworkingConfig.EndpointsConfig.GwPriority", "--network gw-priority=", |c| any(c, |e| e.gw_priority != 0)),
     ignored("NetworkingConfig.EndpointsConfig.NetworkID", "", ANSWER),
     ignored("NetworkingConfig.EndpointsConfig.EndpointID", "", ANSWER),
     ignored("NetworkingConfig.EndpointsConfig.Gateway", "", ANSWER),

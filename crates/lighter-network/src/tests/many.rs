@@ -83,7 +83,10 @@ fn internal_networks_and_those_without_talk_among_containers() {
         let quiet = network(&networks, "quiet", |spec| spec.icc = false).await;
         let outside = neighbour();
         let out = Ipv4Addr::new(10, 9, 0, 2);
-        let (a, b) = (attach(&networks, "a", vec![on(&inner)], Vec::new()).await.unwrap(), attach(&networks, "b", vec![on(&inner)], Vec::new()).await.unwrap());
+        let (a, b) = (
+            attach(&networks, "a", vec![on(&inner)], Vec::new()).await.unwrap(),
+            attach(&networks, "b", vec![on(&inner)], Vec::new()).await.unwrap(),
+        );
         assert!(reaches(&a, &b, &inner));
         assert!(talk(a.netns.as_fd(), outside.as_fd(), out).is_err());
         // Not even with a route of its own making.
@@ -94,7 +97,10 @@ fn internal_networks_and_those_without_talk_among_containers() {
         });
         assert!(talk(a.netns.as_fd(), outside.as_fd(), out).is_err());
 
-        let (c, d) = (attach(&networks, "c", vec![on(&quiet)], Vec::new()).await.unwrap(), attach(&networks, "d", vec![on(&quiet)], Vec::new()).await.unwrap());
+        let (c, d) = (
+            attach(&networks, "c", vec![on(&quiet)], Vec::new()).await.unwrap(),
+            attach(&networks, "d", vec![on(&quiet)], Vec::new()).await.unwrap(),
+        );
         assert!(!reaches(&c, &d, &quiet));
         talk(c.netns.as_fd(), outside.as_fd(), out).unwrap();
         talk(host().as_fd(), d.netns.as_fd(), d.ip()).unwrap();

@@ -76,7 +76,8 @@ fn only_where_it_was_asked_for() {
 
         // What comes from outside and claims to be for the loopback is dropped, whether a neighbour's or a container's.
         std::fs::write("/proc/sys/net/ipv4/conf/out0/route_localnet", "1").unwrap();
-        for (from, gateway) in [(outside.as_fd(), "10.9.0.1".to_owned()), (a.netns.as_fd(), networks.info().gateway.to_string())] {
+        for (from, gateway) in [(outside.as_fd(), "10.9.0.1".to_owned()), (a.netns.as_fd(), networks.info().gateway.to_string())]
+        {
             inside(from, move || {
                 std::fs::write("/proc/sys/net/ipv4/conf/all/route_localnet", "1").unwrap();
                 let run = |args: &[&str]| assert!(std::process::Command::new("ip").args(args).status().unwrap().success());
