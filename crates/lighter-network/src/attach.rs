@@ -145,6 +145,15 @@ impl Host {
     /// Takes addresses, with the network's device and the rules in place.
     fn allocate(&mut self, container_id: &str, join: &Join, names: &HashSet<String>) -> Result<Endpoint, NetworkError> {
         self.ensure(&join.network_id)?;
+        if join.ask.ip.is_some() || join.ask.ipv6.is_some() {
+            // One that was there before may be gone but for its interface.
+            let Ask { ip, ipv6, .. } = join.ask;
+            let same = |e: &Endpoint| (ip.is_some() && e.ip == ip) || (ipv6.is_some() && e.ipv6 == ipv6);
+            let in_the_way = |e: &Endpoint| e.network_id == join.network_id && same(e);
+            for endpoint in self.reaper.hurry(&mut self.route, in_the_way) {
+                self.shared.lock().finish_release(&endpoint);
+            }
+        }
         let mut shared = self.shared.lock();
         let unknown = || NetworkError::UnknownNetwork { id: join.network_id.clone() };
         let net = shared.nets.get_mut(&join.network_id).ok_or_else(unknown)?;

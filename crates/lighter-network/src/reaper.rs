@@ -48,6 +48,15 @@ impl Reaper {
         self.pending.push(Pending { endpoint, deadline: Instant::now() + GRACE });
     }
 
+    /// Deletes what stands in the way of somebody who wants these addresses now; returns whether anything did.
+    pub(crate) fn hurry(&mut self, nl: &mut Netlink, in_the_way: impl Fn(&Endpoint) -> bool) -> Vec<Endpoint> {
+        let (wanted, others): (Vec<_>, Vec<_>) = self.pending.drain(..).partition(|pending| in_the_way(&pending.endpoint));
+        self.pending = others;
+        let (gone, left): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|pending| is_gone(nl, pending, true));
+        self.pending.extend(left);
+        gone.into_iter().map(|pending| pending.endpoint).collect()
+    }
+
     /// Looks at some of them; returns those that are gone. With `now`, all are looked at and deleted.
     pub(crate) fn reap(&mut self, nl: &mut Netlink, now: bool) -> Vec<Endpoint> {
         let time = Instant::now();
