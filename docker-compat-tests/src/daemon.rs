@@ -217,6 +217,7 @@ exec >/dev/null
 cat >/dev/null
 ids=$(timeout 10 "$WATCHED_CLI" ps -aq 2>/dev/null)
 [ -z "$ids" ] || timeout 30 "$WATCHED_CLI" rm -f $ids >/dev/null 2>&1
+timeout 10 "$WATCHED_CLI" network prune -f >/dev/null 2>&1
 kill -TERM "$pid" 2>/dev/null
 n=0
 while kill -0 "$pid" 2>/dev/null && [ "$n" -lt 200 ]; do n=$((n + 1)); sleep 0.05; done

@@ -139,7 +139,7 @@ impl Snapshot {
                 .flatten()
                 .flatten()
                 .map(|e| e.file_name().to_string_lossy().into_owned())
-                .filter(|n| n.starts_with("veth"))
+                .filter(|n| n.starts_with("veth") || n.starts_with("br-") || n.starts_with("dm-"))
                 .collect(),
         }
     }

@@ -101,6 +101,18 @@ impl Scope {
         answer.json()
     }
 
+    /// `docker network create FLAGS NAME`, giving the name. It goes with the test.
+    #[track_caller]
+    pub fn network(&self, short: &str, flags: &[&str]) -> String {
+        let name = self.name(short);
+        let label = format!("lighter.compat={}", self.mark);
+        let mut args = vec!["network", "create", "--label", &label];
+        args.extend(flags);
+        args.push(&name);
+        self.daemon.docker(&args).ok();
+        name
+    }
+
     fn marked(&self, args: &[&str]) -> Vec<String> {
         let mut marked: Vec<String> = args.iter().map(ToString::to_string).collect();
         let verb = if args.first() == Some(&"container") { 1 } else { 0 };
@@ -123,6 +135,11 @@ impl Drop for Scope {
         let ids = self.containers();
         for id in &ids {
             self.daemon.docker(&["rm", "-f", "-v", id]);
+        }
+        let filter = format!("label=lighter.compat={}", self.mark);
+        let networks = self.daemon.docker(&["network", "ls", "-q", "--filter", &filter]);
+        for id in networks.stdout.lines() {
+            self.daemon.docker(&["network", "rm", id]);
         }
         if std::thread::panicking() || self.daemon.kind == Kind::Reference {
             return;

@@ -43,5 +43,5 @@ mod volumes;
 
 pub use config::LinuxConfig;
 pub use engine::LinuxEngine;
-pub use lighter_network::{BridgeConfig, Pool};
+pub use lighter_network::{BridgeConfig, Ipv4Net, Pool};
 pub use lighter_registry::{Error as RegistryError, Proxies, RegistryConfig};

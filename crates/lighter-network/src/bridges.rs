@@ -156,7 +156,13 @@ impl Host {
                 let Some(link) = find(self, parent)? else { return Err(missing(parent)) };
                 links::create_vlan(&mut self.route, &spec.device, link.index, vlan, &alias)
             }
-            None => links::create_dummy(&mut self.route, &spec.device, &alias),
+            None => match links::create_dummy(&mut self.route, &spec.device, &alias) {
+                // A pair of which one end is nobody's does as well.
+                Err(error) if error.raw_os_error() == Some(Errno::EOPNOTSUPP as i32) => {
+                    links::create_lone_pair(&mut self.route, &spec.device, &alias)
+                }
+                made => made,
+            },
         };
         made.map_err(kernel(format!("create interface {}", spec.device)))?;
         find(self, &spec.device)?.map(|link| link.index).ok_or_else(|| missing(&spec.device))
@@ -175,7 +181,7 @@ impl Host {
             return Ok(());
         }
         let taken = [taken, self.own_subnets(Some(id))].concat();
-        let subnet = pools::pick(&self.config.pools, &taken).ok_or(NetworkError::NoFreeSubnet)?;
+        let subnet = pools::pick(&self.config.default_pools(), &taken).ok_or(NetworkError::NoFreeSubnet)?;
         tracing::warn!(old = %info.subnet, new = %subnet, "the host uses our subnet now: moving");
         let network = Remembered { network_id: info.network_id, subnet };
         state::save(&self.config.state_dir, &network)?;

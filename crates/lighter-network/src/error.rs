@@ -126,7 +126,7 @@ pub enum NetworkError {
         name: String,
     },
     /// No pool has a subnet that collides with nothing.
-    #[error("could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network")]
+    #[error("all predefined address pools have been fully subnetted")]
     NoFreeSubnet,
     /// All addresses of the subnet are in use.
     #[error("no available {} addresses on this network's address pools: {subnet}", if subnet.addr().is_ipv4() { "IPv4" } else { "IPv6" })]

@@ -258,6 +258,22 @@ pub(crate) fn create_dummy(nl: &mut Netlink, name: &str, alias: &str) -> Step {
     first(nl.acknowledged([create(message), change(label)]))
 }
 
+/// The same of a veth pair, for kernels without such interfaces. Its other end is called by the last letters of its name, and
+/// goes with it.
+pub(crate) fn create_lone_pair(nl: &mut Netlink, name: &str, alias: &str) -> Step {
+    let other = format!("p{}", name.get(1..).unwrap_or(name));
+    let mut peer = link(vec![LinkAttribute::IfName(other.clone())]);
+    // The kernel answers ENOTCONN to an end that is up before the pair is complete.
+    peer.header.flags = LinkFlags::empty();
+    let info = vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer)))];
+    let pair = link(vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::LinkInfo(info)]);
+    let mut label = link(vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::IfAlias(alias.to_owned())]);
+    set_up(&mut label);
+    let mut up = link(vec![LinkAttribute::IfName(other)]);
+    set_up(&mut up);
+    first(nl.acknowledged([create(pair), change(label), change(up)]))
+}
+
 /// The part of `parent` that carries a VLAN.
 pub(crate) fn create_vlan(nl: &mut Netlink, name: &str, parent: u32, id: u16, alias: &str) -> Step {
     let info = vec![LinkInfo::Kind(InfoKind::Vlan), LinkInfo::Data(InfoData::Vlan(vec![InfoVlan::Id(id)]))];

@@ -32,6 +32,8 @@ pub struct BridgeConfig {
     pub table: Option<String>,
     /// Where a subnet may be taken from, in order of preference.
     pub pools: Vec<Pool>,
+    /// The default network's own subnet (`--bip`); `None`: one of `pools`.
+    pub subnet: Option<Ipv4Net>,
     /// Networks to keep clear of beyond those that the host has routes for: those of its name servers, say, or
     /// what another engine on this host will take when it starts.
     pub avoid: Vec<Ipv4Net>,
@@ -50,10 +52,16 @@ impl BridgeConfig {
             bridge: "lighter0".to_owned(),
             table: None,
             pools: default_pools(),
+            subnet: None,
             avoid: Vec::new(),
             mtu: None,
             netns_pool: 2,
         }
+    }
+
+    /// Where the default network's subnet may be taken from.
+    pub(crate) fn default_pools(&self) -> Vec<Pool> {
+        self.subnet.map_or_else(|| self.pools.clone(), |net| vec![Pool { base: net, size: net.prefix() }])
     }
 
     pub(crate) fn table_name(&self) -> String {

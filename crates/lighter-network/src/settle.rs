@@ -72,7 +72,7 @@ pub(crate) fn settle(nl: &mut Netlink, config: &BridgeConfig, owner: &str) -> Re
             if !taken.iter().any(|net| net.overlaps(&network.subnet)) {
                 return Ok(network);
             }
-            let subnet = pools::pick(&config.pools, &taken).ok_or(NetworkError::NoFreeSubnet)?;
+            let subnet = pools::pick(&config.default_pools(), &taken).ok_or(NetworkError::NoFreeSubnet)?;
             tracing::warn!(old = %network.subnet, new = %subnet, "the host uses our subnet now: moving");
             Remembered { subnet, ..network }
         }
@@ -82,10 +82,10 @@ pub(crate) fn settle(nl: &mut Netlink, config: &BridgeConfig, owner: &str) -> Re
             let own = addresses.iter().find(|(index, ip, net)| *index == link.index && gateway(net, ip));
             match own {
                 Some((_, _, subnet)) => fresh(*subnet),
-                None => fresh(pools::pick(&config.pools, &taken(nl, config)?).ok_or(NetworkError::NoFreeSubnet)?),
+                None => fresh(pools::pick(&config.default_pools(), &taken(nl, config)?).ok_or(NetworkError::NoFreeSubnet)?),
             }
         }
-        (None, None) => fresh(pools::pick(&config.pools, &taken(nl, config)?).ok_or(NetworkError::NoFreeSubnet)?),
+        (None, None) => fresh(pools::pick(&config.default_pools(), &taken(nl, config)?).ok_or(NetworkError::NoFreeSubnet)?),
     };
     state::save(&config.state_dir, &network)?;
     tracing::info!(subnet = %network.subnet, bridge = config.bridge, "subnet of the default network chosen");

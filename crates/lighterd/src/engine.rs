@@ -109,12 +109,12 @@ fn linux_config(config: &Config) -> Result<LinuxConfig, EngineError> {
         linux.bridge.pools = network.default_address_pools.iter().map(pool).collect::<Result<_, EngineError>>()?;
     }
     if let Some(bip) = &network.bip {
-        let pool = Pool { base: bip.parse().map_err(|e| bad("--bip", bip, &e))?, size: 0 };
-        let first = u32::from(pool.base.network()).saturating_add(1);
+        let net: lighter_engine_linux::Ipv4Net = bip.parse().map_err(|e| bad("--bip", bip, &e))?;
+        let first = u32::from(net.network()).saturating_add(1);
         if bip.split('/').next() != Some(std::net::Ipv4Addr::from(first).to_string().as_str()) {
             return Err(bad("--bip", bip, &"the bridge can have the first address of its network only"));
         }
-        linux.bridge.pools = vec![Pool { size: pool.base.prefix(), ..pool }];
+        linux.bridge.subnet = Some(net);
     }
     linux.registry = registry_config(&config.registry)?;
     Ok(linux)
@@ -193,8 +193,9 @@ mod tests {
 
     #[test]
     fn networks_of_the_bridge() {
-        let pools = linux(&["--bip", "10.9.8.1/24"]).unwrap().bridge.pools;
-        assert_eq!((pools.len(), pools[0].base.to_string().as_str(), pools[0].size), (1, "10.9.8.0/24", 24));
+        let bridge = linux(&["--bip", "10.9.8.1/24"]).unwrap().bridge;
+        assert_eq!(bridge.subnet.map(|net| net.to_string()).as_deref(), Some("10.9.8.0/24"));
+        assert!(bridge.pools.len() > 1, "other networks have the usual pools");
         let pools = linux(&["--default-address-pool", "base=10.0.0.0/8,size=20"]).unwrap().bridge.pools;
         assert_eq!((pools[0].base.to_string().as_str(), pools[0].size), ("10.0.0.0/8", 20));
         for bad in

@@ -1,4 +1,4 @@
-//! `docker run`: the three networks of this stage.
+//! `docker run`: the three networks that are always there, and another container's.
 
 use docker_compat_tests::{Scope, cli};
 
@@ -109,11 +109,6 @@ fn addresses_are_distinct_and_come_back() {
 fn another_containers_network() {
     let t = Scope::new();
     let first = t.sleeper(&["--network", "none"]);
-    if t.daemon.is_lighter("sharing a network namespace comes to Lighter later: it is refused") {
-        let body = format!(r#"{{"Image":"busybox","HostConfig":{{"NetworkMode":"container:{first}"}}}}"#);
-        t.daemon.http("POST", "/containers/create", Some(&body)).error(501);
-        return;
-    }
     let ours = t.docker(&["exec", &first, "readlink", "/proc/self/ns/net"]).ok().to_owned();
     assert_eq!(t.sh(&["--network", &format!("container:{first}")], "readlink /proc/self/ns/net"), ours);
 }
@@ -123,11 +118,7 @@ fn unknown_network_is_refused() {
     let t = Scope::new();
     let out = t.docker(&["run", "--rm", "--network", "no-such-network", "busybox", "true"]);
     assert!(out.code == 125, "{out:?}");
-    assert!(
-        out.stderr.contains("network no-such-network not found") || t.daemon.kind == docker_compat_tests::Kind::Lighter,
-        "{}",
-        out.stderr
-    );
+    assert!(out.stderr.contains("network no-such-network not found"), "{}", out.stderr);
 }
 
 #[test]

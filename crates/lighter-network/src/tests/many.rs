@@ -202,3 +202,54 @@ fn ipv6_with_addresses_of_its_own() {
         assert!(call(only.netns.as_fd(), "[fd00:77::99]:80").is_err());
     });
 }
+
+#[test]
+fn macvlan_with_a_parent_and_without() {
+    on_new_host(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        let networks = open(&BridgeConfig::new(dir.path())).await;
+        let outside = neighbour();
+        let mac = |name: &str, change: fn(&mut NetworkSpec)| {
+            let mut spec = bridge_spec(name, |spec| spec.kind = Kind::Macvlan(crate::MacvlanMode::Bridge));
+            change(&mut spec);
+            spec
+        };
+        // On an interface of the host's, the containers are neighbours of its neighbours.
+        let lan = mac("lan", |spec| {
+            spec.device = "out0".into();
+            spec.v4 = range("10.9.0.0/24").map(|range| Range { range: Some("10.9.0.128/25".parse().unwrap()), ..range });
+        });
+        let lan = networks.create(lan, Pick::default()).await.unwrap();
+        let a = attach(&networks, "a", vec![on(&lan)], Vec::new()).await.unwrap();
+        let b = attach(&networks, "b", vec![on(&lan)], Vec::new()).await.unwrap();
+        assert!(a.endpoint.host_ifname.is_empty());
+        assert!(reaches(&a, &b, &lan));
+        talk(outside.as_fd(), a.netns.as_fd(), a.ip()).unwrap();
+        networks.detach("a");
+        networks.detach("b");
+        until("nobody is on it", || networks.is_quiet()).await;
+        networks.remove(&lan.id).await.unwrap();
+        assert!(exists("out0"), "it is not ours");
+
+        // Without one they have only each other, and what was made for that goes with the network.
+        let alone = mac("alone", |spec| {
+            spec.device = format!("dm-{}", &spec.id[..12]);
+            spec.own_parent = true;
+            spec.v4 = range("10.78.0.0/24");
+        });
+        let alone = networks.create(alone, Pick::default()).await.unwrap();
+        let c = attach(&networks, "c", vec![on(&alone)], Vec::new()).await.unwrap();
+        let d = attach(&networks, "d", vec![on(&alone)], Vec::new()).await.unwrap();
+        assert!(reaches(&c, &d, &alone));
+        let left = networks.leave("c", c.netns.try_clone().unwrap(), &alone.id).await.unwrap();
+        assert!(left.endpoints.is_empty() && !inside(c.netns.as_fd(), || exists("eth0")));
+        networks.detach("d");
+        until("nobody is on it", || networks.is_quiet()).await;
+        networks.remove(&alone.id).await.unwrap();
+        assert!(!exists(&alone.device));
+
+        let missing = mac("missing", |spec| spec.device = "no-such".into());
+        let error = networks.create(missing, Pick { v4: true, v6: false }).await.unwrap_err();
+        assert!(matches!(error, NetworkError::NoParent { .. }), "{error:?}");
+    });
+}

@@ -1,0 +1,116 @@
+//! `docker run -p`: from where published ports are reached, and how they are shown.
+
+use crate::networks::{SERVER, fetched, serves};
+use docker_compat_tests::Scope;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+/// What a server of ours says there; nothing where none answers.
+pub(crate) fn ask(to: &str) -> String {
+    let to: SocketAddr = to.parse().unwrap();
+    let Ok(mut stream) = TcpStream::connect_timeout(&to, Duration::from_secs(3)) else { return String::new() };
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut text = String::new();
+    let asked = stream.write_all(b"GET / HTTP/1.0\r\n\r\n").and_then(|()| stream.read_to_string(&mut text));
+    if asked.is_err() {
+        return String::new();
+    }
+    text.rsplit("\r\n\r\n").next().unwrap_or_default().trim().to_owned()
+}
+
+/// A port that is free now.
+fn free_port() -> u16 {
+    TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The address of the machine that others know it by.
+fn outer() -> String {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    // Nothing is sent: the kernel only chooses a source.
+    socket.connect("198.51.100.1:9").unwrap();
+    socket.local_addr().unwrap().ip().to_string()
+}
+
+#[test]
+fn on_all_addresses_of_the_host() {
+    let t = Scope::new();
+    let port = free_port();
+    let server = t.detached(&["--network", "bridge", "-p", &format!("{port}:80")], SERVER);
+    serves(&t, &server);
+    assert_eq!(ask(&format!("127.0.0.1:{port}")), "hello");
+    assert_eq!(ask(&format!("{}:{port}", outer())), "hello");
+    assert_eq!(ask(&format!("[::1]:{port}")), "hello");
+    // From itself, and from another network, by the host.
+    let net = t.network("other", &[]);
+    let other = t.sleeper(&["--network", &net]);
+    for from in [&server, &other] {
+        assert_eq!(fetched(&t, from, &outer(), &port.to_string()), "hello");
+    }
+    let shown = t.docker(&["port", &server]);
+    assert_eq!(shown.ok(), format!("80/tcp -> 0.0.0.0:{port}\n80/tcp -> [::]:{port}"));
+    let listed = t.docker(&["ps", "--filter", &format!("id={server}"), "--format", "{{.Ports}}"]);
+    assert!(listed.ok().contains(&format!("0.0.0.0:{port}->80/tcp")), "{}", listed.stdout);
+    t.docker(&["stop", &server]).ok();
+    assert_eq!(ask(&format!("127.0.0.1:{port}")), "");
+    assert_eq!(t.docker(&["port", &server]).ok(), "");
+    // Once it is stopped, its port is free.
+    TcpListener::bind(("0.0.0.0", port)).unwrap();
+}
+
+#[test]
+fn on_one_address_means_it() {
+    let t = Scope::new();
+    let port = free_port();
+    let server = t.detached(&["--network", "bridge", "-p", &format!("127.0.0.1:{port}:80")], SERVER);
+    serves(&t, &server);
+    assert_eq!(ask(&format!("127.0.0.1:{port}")), "hello");
+    assert_eq!(ask(&format!("{}:{port}", outer())), "");
+    assert_eq!(t.docker(&["port", &server]).ok(), format!("80/tcp -> 127.0.0.1:{port}"));
+}
+
+#[test]
+fn chosen_ones_and_all_that_are_exposed() {
+    let t = Scope::new();
+    let id = t.detached(&["--network", "bridge", "-P", "--expose", "80", "--expose", "81/udp"], SERVER);
+    serves(&t, &id);
+    let shown = t.docker(&["port", &id]);
+    let ports: Vec<&str> = shown.ok().lines().collect();
+    assert_eq!(ports.len(), 4, "{ports:?}");
+    let port = ports.iter().find(|l| l.starts_with("80/tcp -> 0.0.0.0:")).unwrap().rsplit(':').next().unwrap();
+    assert_eq!(ask(&format!("127.0.0.1:{port}")), "hello");
+    let low = free_port();
+    let range = format!("{low}-{}:80", low.saturating_add(5));
+    let in_range = t.sleeper(&["--network", "bridge", "-p", &range]);
+    let shown = t.docker(&["port", &in_range, "80"]);
+    let got: u16 = shown.ok().lines().next().unwrap().rsplit(':').next().unwrap().parse().unwrap();
+    assert!((low..=low.saturating_add(5)).contains(&got), "{got} of {range}");
+}
+
+#[test]
+fn taken_ones_are_refused() {
+    let t = Scope::new();
+    let port = free_port();
+    let first = t.name("first");
+    let publish = format!("{port}:80");
+    t.sleeper(&["--network", "bridge", "-p", &publish, "--name", &first]);
+    let refused = t.docker(&["run", "--rm", "-p", &publish, "busybox", "true"]);
+    let words = refused.fails(125);
+    assert!(words.contains("driver failed programming external connectivity on endpoint"), "{words}");
+    assert!(words.contains(&format!("Bind for 0.0.0.0:{port} failed: port is already allocated")), "{words}");
+    if t.daemon.is_lighter("it does not say who") {
+        assert!(words.contains(&first), "{words}");
+    }
+    // It is handed on in the moment of the stop.
+    t.docker(&["stop", &first]).ok();
+    t.docker(&["run", "--rm", "-p", &publish, "busybox", "true"]).ok();
+    // A program of the host's.
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let publish = format!("{}:80", listener.local_addr().unwrap().port());
+    let refused = t.docker(&["run", "--rm", "-p", &publish, "busybox", "true"]);
+    let words = refused.fails(125);
+    assert!(words.contains("address already in use") || words.contains("port is already allocated"), "{words}");
+    if t.daemon.is_lighter("it does not say who") {
+        assert!(words.contains(&std::process::id().to_string()), "{words}");
+    }
+}
