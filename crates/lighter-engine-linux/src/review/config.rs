@@ -1,9 +1,8 @@
 //! The portable half of the configuration.
 
-use super::Notes;
 use lighter_domain::{Container, ContainerConfig, Error, Result};
 
-pub(super) fn check(container: &Container, notes: &mut Notes) -> Result<()> {
+pub(super) fn check(container: &Container) -> Result<()> {
     let ContainerConfig {
         // Honoured by the spec builder.
         hostname,
@@ -32,7 +31,7 @@ pub(super) fn check(container: &Container, notes: &mut Notes) -> Result<()> {
         shell: _,
         // Not honoured.
         volumes: _,
-        mac_address,
+        mac_address: _,
     } = &container.config;
     if hostname.len() > 64 || domainname.len() > 64 {
         return Err(Error::invalid("invalid hostname or domainname: longer than 64 bytes"));
@@ -48,7 +47,5 @@ pub(super) fn check(container: &Container, notes: &mut Notes) -> Result<()> {
     if let Some(bad) = env.iter().find(|e| e.is_empty() || e.starts_with('=')) {
         return Err(Error::invalid(format!("invalid environment variable: {bad}")));
     }
-    let has_mac = mac_address.as_ref().is_some_and(|m| !m.is_empty());
-    notes.leave_out(has_mac, "Config.MacAddress", "addresses are chosen by the engine");
     Ok(())
 }

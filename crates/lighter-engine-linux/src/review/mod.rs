@@ -68,7 +68,7 @@ fn machine(inner: &Inner, host: &HostConfig) -> Machine {
 fn of(container: &Container, machine: &Machine) -> Result<Review> {
     let mut notes = Notes::default();
     let modes = Modes::of(container, machine.unified)?;
-    config::check(container, &mut notes)?;
+    config::check(container)?;
     host::check(container, machine, &modes, &mut notes)?;
     fields::review(crate::describe::NAME, container, &mut notes.0)?;
     Ok(notes.0)

@@ -40,9 +40,10 @@ impl Inner {
             },
             Err(e) => return Err(Error::internal(format!("cannot wait for container {id}: {e}"))),
         };
-        slot.ended(&exit);
-        // The next container may want them before this one is cleaned up.
-        self.networks.release_ports(id.as_str());
+        if slot.ended(&exit) {
+            // The next container may want them before this one is cleaned up.
+            self.networks.release_ports(id.as_str());
+        }
         Ok(exit)
     }
 
@@ -122,6 +123,8 @@ impl Inner {
             let exit = self.autopsy(id).await?;
             slot.ended(&exit);
         }
+        // Not behind the caller's back: whoever comes next may want its addresses.
+        self.networks.detach(id.as_str());
         let (this, id) = (Arc::clone(self), id.clone());
         tokio::spawn(async move {
             if let Err(e) = this.tidy(&id, &mut held).await {

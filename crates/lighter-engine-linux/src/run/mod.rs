@@ -94,11 +94,13 @@ impl Slot {
         *self.state.lock() = state;
     }
 
-    /// Notes the end of the run; the first news counts.
-    pub(crate) fn ended(&self, exit: &Exit) {
+    /// Notes the end of the run; the first news counts. Whether it was that.
+    pub(crate) fn ended(&self, exit: &Exit) -> bool {
         let mut state = self.state.lock();
-        if !matches!(*state, RunState::Ended(_)) {
+        let first = !matches!(*state, RunState::Ended(_));
+        if first {
             *state = RunState::Ended(exit.clone());
         }
+        first
     }
 }

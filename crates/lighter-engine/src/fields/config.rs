@@ -1,6 +1,6 @@
 //! `ContainerConfig`: the portable half.
 
-use super::{Decision, Field, daemon, ignored, inside, runs};
+use super::{Field, daemon, ignored, inside, runs};
 
 pub(super) const FIELDS: &[Field] = &[
     inside("Config.Hostname", "--hostname"),
@@ -27,8 +27,7 @@ pub(super) const FIELDS: &[Field] = &[
     daemon("Config.Entrypoint", "--entrypoint"),
     runs("Config.NetworkDisabled", "", |c| c.config.network_disabled),
     // Of clients before 1.44.
-    runs("Config.MacAddress", "", |c| c.config.mac_address.as_ref().is_some_and(|m| !m.is_empty()))
-        .stated(Decision::Warned("addresses are chosen by the engine")),
+    runs("Config.MacAddress", "", |c| c.config.mac_address.as_ref().is_some_and(|m| !m.is_empty())),
     ignored("Config.OnBuild", "", "an instruction to builders, kept for them"),
     daemon("Config.Labels", "-l --label-file"),
     daemon("Config.StopSignal", "--stop-signal"),
