@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 
 import images
+import networks
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -442,6 +443,8 @@ def run(options, daemons, table):
         record_cost(next(d for d in daemons if d.name == "Lighter"), options, table)
     if wanted("images"):
         images.measure(options, daemons, table, medians, options.image_rounds)
+    if wanted("networks"):
+        networks.measure(options, daemons, table, take_turns, medians)
     if wanted("list"):
         makers = [threading.Thread(target=create_many, args=(d, options.containers)) for d in daemons]
         for m in makers:
@@ -466,7 +469,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", type=Path, default=REPO / "target")
     parser.add_argument("--daemons", default="lighter,dockerd,podman", help="which to compare")
-    parser.add_argument("--only", help="of: run,exec,idle,logs,ping,record,images,list")
+    parser.add_argument("--only", help="of: run,exec,idle,logs,ping,record,images,networks,list")
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--gap", type=float, default=0.1, help="seconds between runs; back-to-back runs hide the kernel's grace periods")
     parser.add_argument("--seconds", type=float, default=3, help="length of a load run")
