@@ -252,7 +252,7 @@ impl Engine for LinuxEngine {
             hostname_path: shown(layout.hostname(&etc)),
             hosts_path: shown(layout.hosts(&etc)),
             resolv_conf_path: shown(layout.resolv_conf(&etc)),
-            sandbox_key: String::new(),
+            sandbox_key: container.state.pid().map(|pid| format!("/proc/{pid}/ns/net")).unwrap_or_default(),
             apparmor_profile: self.inner.apparmor.shown(container),
             storage_driver: "overlay2".into(),
             storage_data: data,

@@ -13,12 +13,13 @@ const OF_THE_MACHINE: [&str; 4] =
 /// Not started: real-time shares need a budget that parents rarely have, and one that removes itself cannot be asked.
 const NOT_STARTED: [&str; 3] = ["HostConfig.CpuRealtimePeriod", "HostConfig.CpuRealtimeRuntime", "HostConfig.AutoRemove"];
 
-fn samples(t: &Scope, other: &str) -> Vec<(&'static str, String)> {
+fn samples(t: &Scope, other: &str, net: &str) -> Vec<(&'static str, String)> {
     let block = std::fs::read_dir("/sys/block").unwrap().flatten().map(|e| format!("/dev/{}", e.file_name().to_string_lossy()));
     let block = block.into_iter().find(|path| std::path::Path::new(path).exists()).unwrap();
     let list = include_str!("../../../crates/lighter-engine/fields.txt");
     let body = |sample: &str| {
-        let mut body: Value = serde_json::from_str(&sample.replace("@BLOCK@", &block).replace("@OTHER@", other)).unwrap();
+        let mut body: Value =
+            serde_json::from_str(&sample.replace("@BLOCK@", &block).replace("@OTHER@", other).replace("@NET@", net)).unwrap();
         let fields = body.as_object_mut().unwrap();
         fields.entry("Image").or_insert("busybox".into());
         fields.entry("Cmd").or_insert(serde_json::json!(["true"]));
@@ -35,12 +36,13 @@ fn each_field_is_answered_as_the_table_says() {
     let other = t.name("other");
     // It runs, for what links lead to must.
     t.docker(&["run", "-d", "--name", &other, "busybox", "sleep", "1000"]).ok();
+    let net = t.network("fields", &["--ipv6", "--subnet", "10.213.7.0/24", "--subnet", "fd13:213::/64"]);
     // What the sample of a volume's part names.
     t.docker(&["run", "--rm", "--network", "none", "-v", "lighter-field-volume:/v", "busybox", "mkdir", "-p", "/v/a"]).ok();
     let ours = t.daemon.is_lighter("some of what is left out here is done there");
     let mut started = HashSet::new();
     let mut wrong = Vec::new();
-    for (name, body) in samples(&t, &other) {
+    for (name, body) in samples(&t, &other, &net) {
         let start = !NOT_STARTED.contains(&name) && started.insert(body.clone());
         if let Some(problem) = problem(&t, name, &body, ours, start) {
             wrong.push(format!("{name}: {problem}"));

@@ -222,6 +222,9 @@ fn network_settings<'a>(c: &'a Container, details: &'a EngineDetails, shapes: Sh
             legacy.ip_address = at.ip.map(|i| i.to_string()).unwrap_or_default();
             legacy.ip_prefix_len = i64::from(at.prefix_len);
             legacy.mac_address.clone_from(&at.mac);
+            legacy.ipv6_gateway = at.ipv6_gateway.map(|g| g.to_string()).unwrap_or_default();
+            legacy.global_ipv6_address = at.ipv6.map(|i| i.to_string()).unwrap_or_default();
+            legacy.global_ipv6_prefix_len = i64::from(at.ipv6_prefix_len);
         }
         legacy
     });

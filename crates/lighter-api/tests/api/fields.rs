@@ -11,7 +11,7 @@ const ENGINE: &str = "memory";
 fn samples() -> impl Iterator<Item = (&'static str, Value)> {
     let list = include_str!("../../../lighter-engine/fields.txt");
     list.lines().filter_map(|line| line.split_once('\t')).map(|(name, sample)| {
-        let sample = sample.replace("@BLOCK@", "/dev/sda").replace("@OTHER@", "other");
+        let sample = sample.replace("@BLOCK@", "/dev/sda").replace("@OTHER@", "other").replace("@NET@", "net");
         let mut body: Value = serde_json::from_str(&sample).unwrap();
         body.as_object_mut().unwrap().entry("Image").or_insert("busybox".into());
         (name, body)
@@ -22,6 +22,9 @@ fn samples() -> impl Iterator<Item = (&'static str, Value)> {
 fn each_field_is_answered_as_the_table_says() {
     let api = Api::start();
     api.create("other", &json!({"Image": "busybox"}));
+    let pools = json!([{"Subnet": "10.213.7.0/24"}, {"Subnet": "fd13:213::/64"}]);
+    let net = json!({"Name": "net", "EnableIPv6": true, "IPAM": {"Config": pools}});
+    assert_eq!(api.post("/networks/create", &net.to_string()).status, 201);
     let wrong: Vec<String> =
         samples().filter_map(|(name, body)| Some(format!("{name}: {}", problem(&api, name, &body)?))).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

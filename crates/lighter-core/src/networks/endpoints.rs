@@ -158,7 +158,7 @@ pub(crate) fn check(name: &str, network: Option<&Network>, asked: &EndpointConfi
     let fixed: Vec<IpAddr> = ipv4_address.map(IpAddr::V4).into_iter().chain(ipv6_address.map(IpAddr::V6)).collect();
     let mut wrong = Vec::new();
     if is_predefined(name) {
-        if !fixed.is_empty() || !link_local_ips.is_empty() {
+        if !fixed.is_empty() {
             wrong.push("user specified IP address is supported on user defined networks only".to_owned());
         }
         if !aliases.is_empty() {

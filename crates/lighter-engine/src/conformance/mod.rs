@@ -162,7 +162,7 @@ macro_rules! network_conformance_tests {
         $crate::conformance_tests! { @expand $setup
             networks: the_built_in_ones_are_there, a_network_gets_a_pool_and_goes, pools_do_not_overlap,
                 unknown_drivers_are_refused, a_container_on_a_network_of_its_own, addresses_that_are_asked_for,
-                several_networks_and_changes_while_it_runs, six_and_four;
+                several_networks_and_changes_while_it_runs, six_and_four, taken_ports_are_told_beforehand;
         }
     };
 }

@@ -2,7 +2,8 @@
 
 use super::Fixture;
 use super::support::SLEEP;
-use crate::{FoundState, Networks};
+use crate::{FoundState, Networks, PortConflict, PortHolder};
+use lighter_domain::host_config::PortBinding;
 use lighter_domain::network::{Ipam, IpamPool, NewNetwork};
 use lighter_domain::{Container, EndpointConfig, ErrorKind, Network};
 use std::collections::BTreeMap;
@@ -175,5 +176,43 @@ pub async fn six_and_four(f: Arc<Fixture>) {
     f.kill(&container).await;
     f.engine.cleanup(&container.id).await.expect("cleanup");
     f.engine.remove(&container.id).await.expect("remove");
+    net.remove().await;
+}
+
+pub async fn taken_ports_are_told_beforehand(f: Arc<Fixture>) {
+    let net = made(&f, "conf-ports", |_| {}).await;
+    let publishing = |at: &str| {
+        let mut container = on(&f, &[(&net, EndpointConfig::default())]);
+        container.config.exposed_ports = ["80/tcp".to_owned()].into();
+        let binding = PortBinding { host_ip: "127.0.0.1".to_owned(), host_port: at.to_owned() };
+        container.host_config.port_bindings = BTreeMap::from([("80/tcp".to_owned(), vec![binding])]);
+        Arc::new(container)
+    };
+    let networks = net.networks;
+    let conflicts = |of: Vec<Arc<Container>>| async move { networks.port_conflicts(&of).await.expect("a look at ports") };
+    let (any, first, second) = (publishing(""), publishing("42807"), publishing("42807"));
+    assert_eq!(conflicts(vec![any.clone(), first.clone()]).await, []);
+    let wanted = |holder: &Container| PortConflict {
+        container: second.id.clone(),
+        port: "127.0.0.1:42807/tcp".to_owned(),
+        holder: PortHolder::Container(holder.id.clone()),
+    };
+    assert_eq!(conflicts(vec![first.clone(), second.clone()]).await, [wanted(&first)], "they want the same");
+    let started = f.start(&first).await;
+    let at = &started.placement.ports["80/tcp"];
+    assert_eq!((at[0].host_ip.as_str(), at[0].host_port.as_str()), ("127.0.0.1", "42807"));
+    assert_eq!(conflicts(vec![second.clone()]).await, [wanted(&first)]);
+    f.engine.create(&second).await.expect("create");
+    let failure = f.engine.start(&second).await.expect_err("the port is taken");
+    assert!(failure.error.message().contains("port is already allocated"), "{}", failure.error);
+    f.kill(&first).await;
+    f.engine.cleanup(&first.id).await.expect("cleanup");
+    assert_eq!(conflicts(vec![second.clone()]).await, []);
+    assert!(f.start(&any).await.placement.ports["80/tcp"][0].host_port.parse::<u16>().is_ok_and(|p| p > 0));
+    f.kill(&any).await;
+    for c in [any, first, second] {
+        f.engine.cleanup(&c.id).await.expect("cleanup");
+        f.engine.remove(&c.id).await.expect("remove");
+    }
     net.remove().await;
 }

@@ -1,6 +1,6 @@
 //! `NetworkingConfig`: what is asked of a container's endpoints. What can be done depends on the network.
 
-use super::{Decision, Field, daemon, ignored, later, runs};
+use super::{Decision, Field, daemon, ignored, inside, later, runs};
 use lighter_domain::{Container, EndpointConfig};
 
 /// Clients send back what `inspect` gave them.
@@ -8,21 +8,16 @@ const ANSWER: &str = "an answer's field: what the endpoint got, not what is aske
 
 pub(super) const FIELDS: &[Field] = &[
     daemon("NetworkingConfig.EndpointsConfig", "--network"),
-    daemon("NetworkingConfig.EndpointsConfig.IPAMConfig", "--ip --ip6 --link-local-ip")
-        .parts(&["IPv4Address", "IPv6Address", "LinkLocalIPs"])
-        .remark("addresses on user-defined networks only, as with dockerd")
-        .decided(Decision::Refused(
-            "invalid config for network bridge: invalid endpoint settings:\n\
-             user specified IP address is supported on user defined networks only",
-        )),
+    daemon("NetworkingConfig.EndpointsConfig.IPAMConfig", "--ip --ip6")
+        .parts(&["IPv4Address", "IPv6Address"])
+        .remark("on networks that you made, as with dockerd"),
+    runs("NetworkingConfig.EndpointsConfig.IPAMConfig.LinkLocalIPs", "--link-local-ip", |c| {
+        any(c, |e| !e.link_local_ips.is_empty())
+    })
+    .stated(Decision::Warned("interfaces have no further addresses")),
     later("NetworkingConfig.EndpointsConfig.Links", "--link", "links", |c| any(c, |e| !e.links.is_empty())),
     runs("NetworkingConfig.EndpointsConfig.MacAddress", "--mac-address", |c| any(c, |e| e.mac_address.is_some())),
-    daemon("NetworkingConfig.EndpointsConfig.Aliases", "--network-alias")
-        .remark("on user-defined networks only, as with dockerd")
-        .decided(Decision::Refused(
-            "invalid config for network bridge: invalid endpoint settings:\n\
-             network-scoped alias is supported only for containers in user defined networks",
-        )),
+    inside("NetworkingConfig.EndpointsConfig.Aliases", "--network-alias").remark("on networks that you made, as with dockerd"),
     runs("NetworkingConfig.EndpointsConfig.DriverOpts", "--network driver-opt=", |c| any(c, |e| !e.driver_opts.is_empty()))
         .stated(Decision::Warned("only the interface's name can be set")),
     runs("NetworkingConfig.EndpointsConfig.GwPriority", "--network gw-priority=", |c| any(c, |e| e.gw_priority != 0)),
