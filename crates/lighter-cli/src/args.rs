@@ -48,6 +48,9 @@ pub enum Command {
     /// The database
     #[command(subcommand)]
     Store(Store),
+    /// Steps in containers, one after the other, over one workspace
+    #[command(subcommand)]
+    Pipeline(Pipeline),
     /// The daemon as a service of systemd or launchd, started by its socket
     #[command(subcommand)]
     Service(Service),
@@ -181,6 +184,37 @@ pub enum Context {
     Remove {
         #[arg(long, default_value = "lighter")]
         name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Pipeline {
+    /// Run the pipeline of a YAML file, and show what its steps print
+    Run {
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Only start it
+        #[arg(short, long)]
+        detach: bool,
+    },
+    /// End one that is under way
+    Cancel { pipeline: String },
+    /// The newest
+    List {
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+        limit: u32,
+    },
+    /// One, with its steps; by its id or its name
+    Show { pipeline: String },
+    /// Run one that is over once more
+    Rerun {
+        pipeline: String,
+        /// Begin with this step, in the workspace that the ones before it left
+        #[arg(long, value_name = "STEP")]
+        from: Option<String>,
+        /// Only start it
+        #[arg(short, long)]
+        detach: bool,
     },
 }
 

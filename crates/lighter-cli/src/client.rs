@@ -80,6 +80,13 @@ impl Client {
         self.ask("POST", target).await
     }
 
+    /// The same, with a body.
+    pub async fn post_json<T: DeserializeOwned>(&self, target: &Target, body: &impl serde::Serialize) -> anyhow::Result<T> {
+        let body = Bytes::from(serde_json::to_vec(body)?);
+        let answer = whole(self.send("POST", target, Some(body)).await?).await?;
+        serde_json::from_slice(&answer).context("the daemon's answer is not what this version of lighter expects")
+    }
+
     async fn ask<T: DeserializeOwned>(&self, method: &str, target: &Target) -> anyhow::Result<T> {
         let body = whole(self.send(method, target, None).await?).await?;
         serde_json::from_slice(&body).context("the daemon's answer is not what this version of lighter expects")

@@ -5,6 +5,7 @@ use crate::events::Bus;
 use crate::exec::Execs;
 use crate::log_index::LogIndex;
 use crate::networks::NetworkUses;
+use crate::pipelines::Pipelines;
 use crate::registry::Registry;
 use crate::stats::Collectors;
 use crate::volumes::Uses;
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub execs: Execs,
     pub log_index: LogIndex,
     pub collectors: Collectors,
+    pub pipelines: Pipelines,
     pub volume_uses: Uses,
     pub network_uses: NetworkUses,
     pub stop: CancellationToken,
@@ -62,6 +64,7 @@ impl Daemon {
             execs: Execs::default(),
             log_index: LogIndex::default(),
             collectors: Collectors::default(),
+            pipelines: Pipelines::default(),
             volume_uses: Uses::default(),
             network_uses: NetworkUses::default(),
             stop: CancellationToken::new(),
@@ -75,6 +78,7 @@ impl Daemon {
         tokio::spawn(crate::retention::serve(shared.clone()));
         tokio::spawn(crate::record::note_access(shared.clone()));
         let daemon = Self(shared);
+        daemon.resume_pipelines().await;
         tokio::spawn(crate::gc::serve(daemon.clone()));
         Ok(daemon)
     }

@@ -24,6 +24,7 @@ mod metrics;
 mod mounts;
 mod networks;
 mod peers;
+mod pipelines;
 mod pulls;
 mod reconcile;
 mod record;

@@ -20,6 +20,7 @@ pub mod mapping;
 pub mod metrics;
 pub mod names;
 pub mod network;
+pub mod pipeline;
 pub mod ports;
 pub mod resource;
 pub mod sample;

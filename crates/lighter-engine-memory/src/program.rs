@@ -94,6 +94,8 @@ fn command(words: &[String], to: Stream) -> Option<Vec<Step>> {
         }
         ("sh" | "ash" | "bash", []) => vec![Step::Shell],
         ("sh" | "ash" | "bash", ["-c", text, ..]) => script(text),
+        // `-e` ends it at the first command that fails; of one command that is all the same, and of several nobody is fooled.
+        ("sh" | "ash" | "bash", ["-ec", text]) if text.lines().count() <= 1 => script(text),
         ("sleep", ["0"]) => vec![Step::Status(0)],
         ("sleep" | "wait", _) => vec![Step::Sleep],
         _ => return None,

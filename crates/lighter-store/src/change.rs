@@ -3,6 +3,7 @@
 use crate::{Bound, ImageSource, LogBatch, Thinning};
 use lighter_domain::cluster::DevCluster;
 use lighter_domain::event::Event;
+use lighter_domain::pipeline::Pipeline;
 use lighter_domain::resource::{ContainerSummary, ImagePullRecord, ImageSummary, NetworkSummary, StackSummary, VolumeSummary};
 use lighter_domain::volume::Volume;
 use lighter_domain::{Container, Health, Image, MetricsSample, Network, Origin, ShimEvent};
@@ -47,6 +48,7 @@ pub enum Change {
         kernel: String,
         path: String,
     },
+    PutPipeline(Box<Pipeline>),
     /// Clusters that were being started when the daemon ended.
     RecoverClusters,
     DevClusters(RowChange<DevCluster>),

@@ -22,6 +22,7 @@ mod mapping;
 mod metrics;
 mod network;
 mod open;
+mod pipeline;
 mod recorder;
 mod repository;
 mod retention;

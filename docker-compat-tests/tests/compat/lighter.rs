@@ -128,6 +128,35 @@ fn what_a_container_used_is_shown() {
 }
 
 #[test]
+fn a_pipeline_runs_from_a_file() {
+    let Some(t) = ours() else { return };
+    let name = t.name("pipe");
+    let dir = daemon::scratch("pipeline");
+    let file = dir.join("pipeline.yaml");
+    let text = format!(
+        "name: {name}\nsteps:\n  - name: test\n    image: busybox\n    needs: [build]\n    commands:\n      - cat product\n      - test \"$MODE\" = dev\n      - 'false'\n      - echo never\n    \
+         env: {{MODE: dev}}\n  - name: build\n    image: busybox\n    commands: ['echo made > product']\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let out = run(t.daemon, &["pipeline", "run", file.to_str().unwrap()]);
+    assert_eq!(out.code, 1, "{}{}", out.stdout, out.stderr);
+    assert!(out.stdout.contains("test | made") && !out.stdout.contains("never"), "{}", out.stdout);
+    assert!(out.stdout.contains("failed: the step \"test\" ended with exit code 1"), "{}", out.stdout);
+    let again = run(t.daemon, &["pipeline", "rerun", &name, "--from", "test", "--json"]);
+    let shown: Value = serde_json::from_str(again.stdout.trim()).unwrap();
+    assert_eq!((again.code, &shown["steps"][0]["status"], &shown["steps"][1]["exitCode"]), (1, &"skipped".into(), &1.into()));
+    assert!(run(t.daemon, &["pipeline", "list"]).ok().contains(&name));
+    std::fs::write(&file, "name: x\nsteps: []\n").unwrap();
+    assert!(run(t.daemon, &["pipeline", "run", file.to_str().unwrap()]).fails(1).contains("a pipeline needs a step"));
+    let steps = t.docker(&["ps", "-aq", "--filter", "label=lighter.pipeline.step"]).ok().to_owned();
+    t.docker(&[&["rm", "-f"][..], &steps.split_whitespace().collect::<Vec<_>>()].concat()).ok();
+    for volume in t.docker(&["volume", "ls", "-q", "--filter", "name=pipeline-"]).ok().split_whitespace() {
+        t.docker(&["volume", "rm", volume]);
+    }
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
 fn the_doctor_looks_at_this_machine() {
     let Some(t) = ours() else { return };
     let out = run(t.daemon, &["doctor"]);

@@ -11,6 +11,7 @@ mod gc;
 mod logs;
 mod machine;
 mod metrics;
+mod pipelines;
 mod sample_data;
 mod stacks;
 mod store;
@@ -34,6 +35,11 @@ pub static ROUTES: &[Route] = routes! {
     GET    "/lighter/v1/logs/search"              LighterLogSearch        None      Read(logs::search)
     GET    "/lighter/v1/metrics"                  LighterMetrics          None      Read(metrics::list)
     GET    "/lighter/v1/metrics/prometheus"       LighterPrometheus       None      Read(metrics::prometheus)
+    GET    "/lighter/v1/pipelines"                LighterPipelines        None      Read(pipelines::list)
+    POST   "/lighter/v1/pipelines"                LighterPipelineRun      None      Change(pipelines::run)
+    GET    "/lighter/v1/pipelines/{id}"           LighterPipeline         None      Read(pipelines::show)
+    POST   "/lighter/v1/pipelines/{id}/cancel"    LighterPipelineCancel   None      Change(pipelines::cancel)
+    POST   "/lighter/v1/pipelines/{id}/rerun"     LighterPipelineRerun    None      Change(pipelines::rerun)
     GET    "/lighter/v1/ports"                    LighterPorts            None      Read(machine::ports)
     GET    "/lighter/v1/stacks"                   LighterStacks           None      Read(stacks::list)
     GET    "/lighter/v1/stacks/{id}"              LighterStack            None      Read(stacks::show)

@@ -151,6 +151,19 @@ fn answers_have_the_documented_form() {
     }
     document.check("LighterGc", &api.post("/lighter/v1/gc?keepDuration=1000h&maxUsedSpace=1GB", ""));
     document.check("LighterSampleData", &api.post("/lighter/v1/sample-data?containers=2&seed=1", ""));
+    let body = json!({"name": "p", "steps": [{"name": "a", "image": "busybox", "commands": ["true"]}]}).to_string();
+    let begun = api.post("/lighter/v1/pipelines", &body);
+    document.check("LighterPipelineRun", &begun);
+    document.check("LighterPipelineRun", &api.post("/lighter/v1/pipelines", "{}"));
+    crate::support::eventually("it is over", || api.get("/lighter/v1/pipelines/p").json()["finishedAt"].is_string());
+    document.check("LighterPipeline", &api.get("/lighter/v1/pipelines/p"));
+    document.check("LighterPipeline", &api.get("/lighter/v1/pipelines/nope"));
+    document.check("LighterPipelines", &api.get("/lighter/v1/pipelines"));
+    document.check("LighterPipelineCancel", &api.post("/lighter/v1/pipelines/p/cancel", ""));
+    document.check("LighterPipelineRerun", &api.post("/lighter/v1/pipelines/p/rerun", ""));
+    let long = json!({"name": "q", "steps": [{"name": "a", "image": "busybox", "commands": ["sleep 1000"]}]}).to_string();
+    api.post("/lighter/v1/pipelines", &long);
+    document.check("LighterPipelineCancel", &api.post("/lighter/v1/pipelines/q/cancel", ""));
     document.all_seen();
     let explained = api.get("/lighter/v1/containers/web/explain").json();
     assert_eq!(explained["id"], json!(id));

@@ -7,6 +7,7 @@ mod explain;
 mod gc;
 mod logs;
 mod metrics;
+mod pipeline;
 mod ports;
 mod sample_data;
 mod service;
@@ -38,6 +39,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Doctor => return doctor::run(&asker()?).await,
         Command::Context(what) => context::run(&asker()?, &what)?,
         Command::Store(what) => return store::run(&asker()?, what).await,
+        Command::Pipeline(what) => return pipeline::run(&asker()?, what).await,
         Command::Service(what) => return service::run(&what),
         Command::SampleData { containers, seed } => sample_data::run(&asker()?, containers, seed).await?,
         Command::Completions { shell } => shell::completions(shell)?,

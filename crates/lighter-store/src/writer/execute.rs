@@ -3,7 +3,7 @@
 use super::Set;
 use crate::repository::{logs, rows};
 use crate::{
-    Applied, Change, Result, StoreError, container, details, event, image_pull, log_lines, metrics, network, retention,
+    Applied, Change, Result, StoreError, container, details, event, image_pull, log_lines, metrics, network, pipeline, retention,
     shim_event, stack,
 };
 use sqlx::sqlite::SqliteConnection;
@@ -103,6 +103,7 @@ async fn one(connection: &mut SqliteConnection, change: &mut Change, applied: &m
         Change::VolumeDetails(volume) => details::volume(connection, volume).await?,
         Change::ImageSource(image, source) => details::image_source(connection, image, *source).await?,
         Change::Machine { container, kernel, path } => details::machine(connection, container, kernel, path).await?,
+        Change::PutPipeline(pipeline) => pipeline::put(connection, pipeline).await?,
         Change::RecoverClusters => details::recover_clusters(connection).await?,
         Change::DevClusters(change) => rows::change(connection, change).await?,
         Change::Containers(change) => rows::change(connection, change).await?,

@@ -9,6 +9,7 @@ mod gc;
 mod logs;
 mod machine;
 mod metrics;
+mod pipelines;
 mod stacks;
 
 pub use events::Event;
@@ -17,6 +18,7 @@ pub use gc::{CollectedImage, Collection};
 pub use logs::{LogGap, LogLine, LogPage};
 pub use machine::{Check, Finding, Findings, Port, PortState, SampleData};
 pub use metrics::{Metric, Metrics, Series};
+pub use pipelines::{NewPipeline, NewStep, Pipeline, PipelineStep};
 pub use stacks::{Stack, StackContainer, Wait};
 
 use serde::{Deserialize, Serialize};
