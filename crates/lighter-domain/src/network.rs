@@ -3,7 +3,7 @@
 //! The kinds of networks (drivers) and what they can do are an engine's affair; names, labels and who may remove what are
 //! the core's.
 
-use crate::container::EndpointStatus;
+use crate::container::{Container, EndpointStatus};
 use crate::host_config::PortBinding;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
@@ -76,4 +76,19 @@ pub struct Placement {
     pub networks: BTreeMap<String, EndpointStatus>,
     /// `80/tcp` -> where it is published, with the ports that were chosen. Exposed ports that are not published are not here.
     pub ports: BTreeMap<String, Vec<PortBinding>>,
+}
+
+/// By which names others find a container on a network that users made: its own, those that were asked for there, the short
+/// form of its id, its host name. The first is that of its address.
+#[must_use]
+pub fn dns_names(container: &Container, network: &str) -> Vec<String> {
+    let aliases = container.endpoints.get(network).map(|asked| asked.aliases.as_slice()).unwrap_or_default();
+    let own = [container.name.as_str()].into_iter().chain(aliases.iter().map(String::as_str));
+    let mut names: Vec<String> = Vec::new();
+    for name in own.chain([container.id.short(), container.config.hostname.as_str()]).filter(|n| !n.is_empty()) {
+        if !names.iter().any(|n| n == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }

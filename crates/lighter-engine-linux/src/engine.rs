@@ -19,6 +19,7 @@ use lighter_engine::{
 };
 use lighter_image::{ImageId, ImageStore, Snapshots, Use};
 use lighter_network::Networks;
+use lighter_network::dns::Dns;
 use lighter_registry::Registries;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
@@ -36,6 +37,8 @@ pub(crate) struct Inner {
     pub layout: Layout,
     pub cgroups: Cgroups,
     pub networks: Networks,
+    /// The resolver of containers on networks that users made.
+    pub dns: Dns,
     /// The networks that users made.
     pub kept: Kept,
     pub images: ImageStore,
@@ -119,6 +122,7 @@ impl Inner {
             layout,
             cgroups,
             networks,
+            dns: Dns::new("/etc/resolv.conf"),
             kept,
             registries,
             images,

@@ -5,7 +5,7 @@ use crate::shapes::Shapes;
 use ipnet::IpNet;
 use lighter_core::{CreateNetwork, NetworkView};
 use lighter_domain::container::EndpointStatus;
-use lighter_domain::network::{self as domain, IpamPool};
+use lighter_domain::network::{self as domain, IpamPool, dns_names};
 use lighter_domain::{Container, EndpointConfig};
 use lighter_wire::GoTime;
 use lighter_wire::network as wire;
@@ -93,28 +93,14 @@ fn pool(pool: IpamPool) -> IpamConfig {
     }
 }
 
-/// By which names a container is found on a network that its users made, once it was on it. The first is that of its address.
-fn dns_names(c: &Container, network: &str, aliases: &[String], got: &EndpointStatus) -> Option<Vec<String>> {
-    let predefined = matches!(network, "bridge" | "host" | "none");
-    if predefined || got.network_id.is_empty() {
-        return None;
-    }
-    let own = [c.name.as_str()].into_iter().chain(aliases.iter().map(String::as_str));
-    let mut names: Vec<String> = Vec::new();
-    for name in own.chain([c.id.short(), c.config.hostname.as_str()]).filter(|n| !n.is_empty()) {
-        if !names.iter().any(|n| n == name) {
-            names.push(name.to_owned());
-        }
-    }
-    Some(names)
-}
-
 /// What a container asked of a network and what it got there.
 pub fn endpoint(c: &Container, network: &str, got: &EndpointStatus) -> EndpointSettings {
     let EndpointStatus { network_id, endpoint_id, gateway, ip, prefix_len, ipv6_gateway, ipv6, ipv6_prefix_len, mac } = got;
     let text = |ip: Option<IpAddr>| ip.map(|ip| ip.to_string()).unwrap_or_default();
     let asked = c.endpoints.get(network).cloned().unwrap_or_default();
-    let dns_names = dns_names(c, network, &asked.aliases, got);
+    // Of networks that users made, once it was on them.
+    let predefined = matches!(network, "bridge" | "host" | "none");
+    let dns_names = (!predefined && !network_id.is_empty()).then(|| dns_names(c, network));
     let EndpointConfig { ipv4_address, ipv6_address, link_local_ips, links, aliases, mac_address, driver_opts, gw_priority } =
         asked;
     let list = |v: Vec<String>| (!v.is_empty()).then_some(v);

@@ -6,7 +6,7 @@ use crate::run::network::{join_of, starting};
 use crate::run::{RunState, files, peers};
 use lighter_domain::{Container, Error, Network, Placement, Result};
 use lighter_network::Attachment;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
 impl Inner {
@@ -20,7 +20,9 @@ impl Inner {
         let task = tokio::spawn(async move {
             let _held = held;
             let before = this.networks.attachment(container.id.as_str()).unwrap_or_default();
+            let inside = netns.try_clone().context("cannot keep a namespace")?;
             let now = this.networks.join(container.id.as_str(), netns, join).await.map_err(|e| starting(&container, &e))?;
+            this.open_names(&container, &now, inside.as_fd()).await?;
             let outcome = this.note(&container, &before, now).await;
             if outcome.is_err() {
                 tracing::warn!(container = %container.id, network = name, "connected, but this could not be written down");
@@ -38,7 +40,10 @@ impl Inner {
         let task = tokio::spawn(async move {
             let _held = held;
             let before = this.networks.attachment(container.id.as_str()).unwrap_or_default();
+            let inside = netns.try_clone().context("cannot keep a namespace")?;
             let now = this.networks.leave(container.id.as_str(), netns, &id).await.map_err(|e| starting(&container, &e))?;
+            this.dns.withdraw(&id, container.id.as_str());
+            this.open_names(&container, &now, inside.as_fd()).await?;
             this.note(&container, &before, now).await
         });
         task.await.context("disconnecting was broken off")?
@@ -50,7 +55,8 @@ impl Inner {
         let (this, container, before) = (Arc::clone(self), container.clone(), before.clone());
         let work = move || {
             files::replace_attachment(&this.layout.run_dir(&container.id), &now)?;
-            this.update_hosts(&container, &before, &now)
+            this.update_hosts(&container, &before, &now)?;
+            this.update_resolv_conf(&container, &before, &now)
         };
         tokio::task::spawn_blocking(work).await.context("writing was broken off")??;
         Ok(placement)

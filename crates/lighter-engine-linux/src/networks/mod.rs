@@ -1,11 +1,12 @@
 //! Networks: those that exist without anyone having made them are here, those that users make in `kept`.
 //!
-//! `request` decides on what is asked of a new one, `live` connects containers that run, `ports` and `holders` are about what
+//! `request` decides on what is asked of a new one, `live` connects containers that run, `names` lets them find each other, `ports` and `holders` are about what
 //! is published. What the kernel is told is the affair of `lighter-network`.
 
 mod holders;
 mod kept;
 mod live;
+mod names;
 pub(crate) mod ports;
 mod request;
 
@@ -185,7 +186,10 @@ impl lighter_engine::Networks for LinuxEngine {
         self.inner.disconnect_live(container, network).await
     }
 
-    async fn renamed(&self, _container: &Container) -> Result<()> {
+    async fn renamed(&self, container: &Container) -> Result<()> {
+        if let Some(attachment) = self.inner.networks.attachment(container.id.as_str()) {
+            self.inner.publish_names(container, &attachment);
+        }
         Ok(())
     }
 

@@ -43,6 +43,7 @@ impl Inner {
         if slot.ended(&exit) {
             // The next container may want them before this one is cleaned up.
             self.networks.release_ports(id.as_str());
+            self.dns.forget(id.as_str());
         }
         Ok(exit)
     }
@@ -148,6 +149,7 @@ impl Inner {
             if keep_socket { clear_dir(&dir) } else { files::discard(&dir, &trash) }.and(destroyed)
         };
         let done = tokio::task::spawn_blocking(work).await.context("cleaning up was broken off")?;
+        self.dns.forget(id.as_str());
         self.networks.detach(id.as_str());
         held.dirty = done.is_err();
         done

@@ -9,11 +9,11 @@ use crate::spec::process::hostname;
 use lighter_domain::container::EndpointStatus;
 use lighter_domain::{Container, Error, ErrorKind, Placement, Result};
 use lighter_network::hosts::{self, HostsEntry};
-use lighter_network::resolv::{self, DnsOverrides, ResolvMode};
+use lighter_network::resolv::DnsOverrides;
 use lighter_network::{Ask, Attachment, Endpoint, Join, NetworkError};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 /// What a container is started with.
 #[derive(Default)]
@@ -64,6 +64,7 @@ impl Inner {
                 let wants = ports::wants(container, self.default_binding(container))?;
                 let connected = self.networks.attach(container.id.as_str(), joins, wants).await;
                 let (netns, attachment) = connected.map_err(|e| starting(container, &e))?;
+                self.open_names(container, &attachment, netns.as_fd()).await?;
                 Ok(Attached { netns: Some(netns), attachment })
             }
         }
@@ -128,10 +129,7 @@ impl Inner {
         let write = |path: std::path::PathBuf, text: String| std::fs::write(&path, text).at("cannot write", &path);
         write(self.layout.hostname(id), format!("{name}\n"))?;
         write(self.layout.hosts(id), self.hosts(container, modes, &name, attachment)?)?;
-        let overrides = dns(container)?;
-        let ipv6 = attachment.endpoints.iter().any(|e| e.ipv6_gateway.is_some());
-        let mode = if modes.own_network() { ResolvMode::Isolated { ipv6 } } else { ResolvMode::Host };
-        write(self.layout.resolv_conf(id), resolv::resolv_conf(&resolv::read_host(), &overrides, mode))
+        write(self.layout.resolv_conf(id), self.resolv_conf(container, modes.own_network(), attachment)?)
     }
 
     fn hosts(&self, container: &Container, modes: &Modes, name: &str, attachment: &Attachment) -> Result<String> {

@@ -112,6 +112,8 @@ impl Inner {
         for container in containers {
             self.note_image(container);
         }
+        // Those that run wait for answers.
+        self.reopen_names(containers).await;
         let known: HashSet<ContainerId> = containers.iter().map(|c| c.id.clone()).collect();
         let this = Arc::clone(self);
         let present = tokio::task::spawn_blocking(move || this.everything()).await.context("looking around was broken off")?;

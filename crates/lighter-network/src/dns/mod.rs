@@ -122,6 +122,12 @@ impl Dns {
         self.inner.zones.write().withdraw(network, container);
     }
 
+    /// A container has ended: it is on no network any more, and has no resolver. Safe to call for one that is not known.
+    pub fn forget(&self, container: &str) {
+        self.inner.zones.write().withdraw_all(container);
+        self.detach(container);
+    }
+
     /// Opens the resolver of a container in its namespace; one that it has is replaced. The same container gets the same
     /// port again if it is free, so that a client in the midst of a question notices nothing of a daemon's restart.
     ///

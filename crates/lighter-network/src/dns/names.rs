@@ -78,6 +78,13 @@ impl Zones {
         }
     }
 
+    pub(super) fn withdraw_all(&mut self, container: &str) {
+        self.0.retain(|_, zone| {
+            zone.remove(container);
+            !zone.endpoints.is_empty()
+        });
+    }
+
     /// The addresses of a name (lower case, no dot at its end) as `view` sees it: `None` if nobody there is called so. The
     /// first network that knows it counts. `name.network` names one on a certain network.
     pub(super) fn find(&self, view: &View, name: &str) -> Option<Vec<IpAddr>> {
@@ -198,7 +205,9 @@ mod tests {
         zones.withdraw("n1", "a");
         zones.withdraw("n1", "a");
         assert_eq!(zones.find(&n1, "new"), None);
-        zones.withdraw("n1", "b");
+        zones.publish("n2", "back.end", "b", names("b", &[], &["10.0.2.3"]));
+        zones.withdraw_all("b");
+        assert_eq!((zones.find(&n1, "web"), zones.find(&view(&["n2"]), "b")), (None, None));
         zones.withdraw("n2", "c");
         assert!(zones.0.is_empty());
     }
