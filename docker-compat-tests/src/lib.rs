@@ -12,6 +12,7 @@
 //! the cost of one daemon per test.
 
 pub mod cli;
+pub mod compose;
 pub mod daemon;
 pub mod http;
 pub mod leaks;
@@ -22,6 +23,7 @@ pub mod registry;
 pub mod scope;
 
 pub use cli::{Output, Running};
+pub use compose::Project;
 pub use daemon::{Daemon, Kind};
 pub use scope::Scope;
 

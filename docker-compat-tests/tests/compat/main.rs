@@ -1,14 +1,19 @@
 //! The compatibility tests, one module per family. One program, so that all
 //! share one daemon.
 
+mod applications;
 mod archives;
 mod attach;
 mod attacks;
 mod bad_input;
 mod bollard_client;
+mod compose;
+mod compose_commands;
+mod compose_files;
 mod cp;
 mod cp_attacks;
 mod diff_commit;
+mod dns;
 mod events;
 mod exec;
 mod exit_codes;
