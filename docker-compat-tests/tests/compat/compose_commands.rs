@@ -75,7 +75,7 @@ fn logs_of_all_services_and_as_they_come() {
     let p = project(
         r#"
 services:
-  a: {<<: *idle, command: ["sh", "-c", "echo from a; echo to stderr >&2"]}
+  a: {<<: *idle, command: ["sh", "-c", "echo from a; echo to stderr >&2; trap 'exit 0' TERM; sleep 1000 & wait"]}
   b: {<<: *idle, command: ["sh", "-c", "echo from b; trap 'echo ended; exit 0' TERM; sleep 1000 & wait"]}
 "#,
     );
@@ -84,7 +84,7 @@ services:
     for text in ["a-1  | from a", "a-1  | to stderr", "b-1  | from b"] {
         follow.wait_for(text);
     }
-    p.compose(&["stop", "b"]).ok();
+    p.compose(&["stop"]).ok();
     follow.wait_for("b-1  | ended");
     let out = follow.wait();
     assert_eq!(out.code, 0, "it ends with the last container: {out:?}");

@@ -228,7 +228,7 @@ fn a_container_may_be_a_name_server_itself() {
     let net = t.network("net", &[]);
     let script = "nc -l -p 53 >/got & trap 'exit 0' TERM; while :; do sleep 1000 & wait; done";
     let id = t.detached(&["--network", &net, "--network-alias", "ns"], script);
-    eventually("it listens", || t.docker(&["exec", &id, "netstat", "-ltn"]).stdout.contains("0.0.0.0:53 ").then_some(()));
+    eventually("it listens", || t.docker(&["exec", &id, "netstat", "-ltn"]).stdout.contains(":53 ").then_some(()));
     assert_eq!(found(&t, &id, "ns"), [address(&t, &id, &net)]);
 }
 
@@ -244,17 +244,17 @@ fn it_is_back_within_a_second_after_the_daemon_was_killed() {
         let args = ["run", "-d", "--name", name, "--network", "net", "--network-alias", "both", "busybox", "sh", "-c", SLEEP];
         first.docker(&args).ok().to_owned()
     };
-    let (a, _b) = (run("a"), run("b"));
-    let before = found_by(&first, &a, "b");
+    let (a, _b) = (run("one"), run("two"));
+    let before = found_by(&first, &a, "two");
     assert_eq!(before.len(), 1);
     first.kill_nine();
     let start = Instant::now();
     let second = Daemon::start_in(&roots, &[]);
-    assert_eq!(found_by(&second, &a, "b"), before);
+    assert_eq!(found_by(&second, &a, "two"), before);
     assert!(start.elapsed() < Duration::from_secs(2), "with the daemon's own start: {:?}", start.elapsed());
     assert_eq!(found_by(&second, &a, "both").len(), 2);
-    second.docker(&["rm", "-f", "b"]).ok();
-    assert!(found_by(&second, &a, "b").is_empty());
+    second.docker(&["rm", "-f", "two"]).ok();
+    assert!(found_by(&second, &a, "two").is_empty());
     second.docker(&["rm", "-f", &a]).ok();
     second.docker(&["network", "rm", "net"]).ok();
 }

@@ -189,15 +189,12 @@ fn check_network(container: &Container, notes: &mut Notes) -> Result<()> {
             ipv4_address: _,
             ipv6_address: _,
             link_local_ips,
-            links,
+            links: _,
             aliases: _,
             mac_address: _,
             driver_opts,
             gw_priority: _,
         } = endpoint;
-        if !links.is_empty() {
-            return Err(not_yet("links"));
-        }
         if let Some(ifname) = driver_opts.get(IFNAME)
             && (ifname.len() > 15 || ifname.contains(['/', ':']) || ifname.contains(char::is_whitespace))
         {

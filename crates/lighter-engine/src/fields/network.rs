@@ -1,6 +1,6 @@
 //! `NetworkingConfig`: what is asked of a container's endpoints. What can be done depends on the network.
 
-use super::{Decision, Field, daemon, ignored, inside, later, runs};
+use super::{Decision, Field, daemon, ignored, inside, runs};
 use lighter_domain::{Container, EndpointConfig};
 
 /// Clients send back what `inspect` gave them.
@@ -15,7 +15,7 @@ pub(super) const FIELDS: &[Field] = &[
         any(c, |e| !e.link_local_ips.is_empty())
     })
     .stated(Decision::Warned("interfaces have no further addresses")),
-    later("NetworkingConfig.EndpointsConfig.Links", "--link", "links", |c| any(c, |e| !e.links.is_empty())),
+    runs("NetworkingConfig.EndpointsConfig.Links", "--link", |c| any(c, |e| !e.links.is_empty())),
     runs("NetworkingConfig.EndpointsConfig.MacAddress", "--mac-address", |c| any(c, |e| e.mac_address.is_some())),
     inside("NetworkingConfig.EndpointsConfig.Aliases", "--network-alias").remark("on networks that you made, as with dockerd"),
     runs("NetworkingConfig.EndpointsConfig.DriverOpts", "--network driver-opt=", |c| any(c, |e| !e.driver_opts.is_empty()))
