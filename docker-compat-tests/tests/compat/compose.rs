@@ -18,8 +18,7 @@ pub(crate) fn project(services: &str) -> Project {
 pub(crate) fn found(p: &Project, service: &str, name: &str) -> Vec<String> {
     let out = p.compose(&["exec", "-T", service, "nslookup", name]);
     let answer = out.stdout.split_once("\n\n").map_or("", |(_, answer)| answer);
-    let mut all: Vec<_> =
-        answer.lines().filter_map(|l| l.strip_prefix("Address: ")).map(|ip| ip.trim().to_owned()).collect();
+    let mut all: Vec<_> = answer.lines().filter_map(|l| l.strip_prefix("Address: ")).map(|ip| ip.trim().to_owned()).collect();
     all.sort();
     all
 }

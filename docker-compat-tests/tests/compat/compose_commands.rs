@@ -120,7 +120,10 @@ services:
     let back = p.path().join("back");
     p.compose(&["cp", "a:/there", back.to_str().unwrap()]).ok();
     assert_eq!(std::fs::read_to_string(back).unwrap(), "content");
-    assert_eq!(p.compose(&["exec", "-T", "--user", "1000", "--workdir", "/tmp", "b", "sh", "-c", "id -u; pwd"]).ok(), "1000\n/tmp");
+    assert_eq!(
+        p.compose(&["exec", "-T", "--user", "1000", "--workdir", "/tmp", "b", "sh", "-c", "id -u; pwd"]).ok(),
+        "1000\n/tmp"
+    );
 }
 
 #[test]

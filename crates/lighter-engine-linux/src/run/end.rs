@@ -125,6 +125,7 @@ impl Inner {
             slot.ended(&exit);
         }
         // Not behind the caller's back: whoever comes next may want its addresses.
+        self.dns.forget(id.as_str());
         self.networks.detach(id.as_str());
         let (this, id) = (Arc::clone(self), id.clone());
         tokio::spawn(async move {
