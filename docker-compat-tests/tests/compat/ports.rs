@@ -114,3 +114,45 @@ fn taken_ones_are_refused() {
         assert!(words.contains(&std::process::id().to_string()), "{words}");
     }
 }
+
+/// Compose makes all containers before it starts the first.
+#[test]
+fn the_first_start_of_a_project_names_every_collision() {
+    let t = Scope::new();
+    if !t.daemon.is_lighter("it finds one collision after the other, and not who has the port") {
+        return;
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let of_process = taken.local_addr().unwrap().port();
+    let of_container = free_port();
+    let holder = t.name("holder");
+    t.detached(&["--name", &holder, "--network", "bridge", "-p", &format!("{of_container}:80")], SERVER);
+    let project = format!("com.docker.compose.project={}", t.mark);
+    let service = |name: &str, flags: &[&str]| {
+        let name = t.name(name);
+        let mut args = vec!["create", "--name", &name, "--network", "bridge", "-l", &project];
+        args.extend(flags);
+        args.extend(["busybox", "sleep", "1000"]);
+        t.docker(&args).ok();
+        name
+    };
+    let db = service("db", &["-p", &format!("127.0.0.1:{of_process}:5432")]);
+    let web = service("web", &["-p", &format!("{of_container}:80")]);
+    let worker = service("worker", &[]);
+    let said = t.docker(&["start", &worker]).fails(1).to_owned();
+    let held = [
+        format!("endpoint {web} ("),
+        format!("Bind for 0.0.0.0:{of_container} failed: port is already allocated, held by container {holder}"),
+        format!("endpoint {db} ("),
+        format!("127.0.0.1:{of_process}: address already in use, held by process "),
+        format!("({})", std::process::id()),
+    ];
+    for part in &held {
+        assert!(said.contains(part.as_str()), "{part}: {said}");
+    }
+    drop(taken);
+    t.docker(&["rm", "-f", &holder]).ok();
+    for name in [&worker, &db, &web] {
+        t.docker(&["start", name]).ok();
+    }
+}
