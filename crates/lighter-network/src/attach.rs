@@ -381,6 +381,7 @@ impl Host {
 
     /// Takes again what containers have that outlived the daemon. What of it does not fit any more is left out of the answers.
     pub(crate) fn restore(&mut self, live: Vec<(String, Attachment)>) -> Result<Vec<Restored>, NetworkError> {
+        self.restored = true;
         if live.is_empty() {
             return Ok(Vec::new());
         }

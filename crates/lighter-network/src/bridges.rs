@@ -295,6 +295,17 @@ impl Host {
         Ok(())
     }
 
+    /// Somebody has changed rules; perhaps ours.
+    pub(crate) fn mend_rules(&mut self) {
+        // Without a bridge there is no table of ours, or soon none. Before we know who is there, we do not know the rules.
+        if self.checked.is_empty() || !self.restored {
+            return;
+        }
+        if let Err(error) = self.ensure_rules() {
+            tracing::warn!(%error, "the rules that somebody changed could not be put back");
+        }
+    }
+
     /// Takes bridges and rules away, unless somebody is still connected.
     pub(crate) fn remove_all(&mut self) -> Result<bool, NetworkError> {
         self.reap(true);

@@ -8,7 +8,8 @@
 //! How it is laid out, from the outside in:
 //! - [`Networks`] is the handle that callers hold. Its calls are jobs for one OS thread (`worker`).
 //! - `bridges` and `attach` are the jobs: for networks, and for containers.
-//! - `links` and `firewall` (with `maps` for published ports) say what to ask of the kernel, `netlink` asks it.
+//! - `links` and `firewall` (with `maps` for published ports) say what to ask of the kernel, `netlink` asks it; `watch`
+//!   notices when somebody else changes rules.
 //! - `netns` makes and enters namespaces. `leases`, `range` and `pools` decide on addresses. `ports` holds ports of the host,
 //!   and `relay` passes on what the firewall cannot. `state` remembers the default network.
 //! - [`resolv`] and [`hosts`] are pure text.
@@ -38,6 +39,7 @@ pub mod resolv;
 mod settle;
 mod spec;
 mod state;
+mod watch;
 mod worker;
 
 pub use addr::{Ipv4Net, MacAddr, ParseAddrError};

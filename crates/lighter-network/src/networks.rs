@@ -18,6 +18,7 @@ use crate::netns::{self, Factory};
 use crate::pools::{Pool, default_pools};
 use crate::ports::{Clash, PortWant};
 use crate::spec::NetworkSpec;
+use crate::watch::{self, Watch};
 use crate::worker::{Host, Job, Shared};
 
 /// What a daemon decides about its default bridge.
@@ -115,6 +116,7 @@ pub struct Networks {
     jobs: Sender<Job>,
     shared: Arc<Mutex<Shared>>,
     namespaces: Arc<Factory>,
+    _watch: Option<Arc<Watch>>,
 }
 
 impl std::fmt::Debug for Networks {
@@ -175,7 +177,9 @@ impl Networks {
             })
             .map_err(|error| NetworkError::kernel("start the network thread", error))?;
         let shared = answer.await.map_err(|_| NetworkError::WorkerGone)??;
-        Ok(Self { jobs, shared, namespaces })
+        // Where the kernel has no nftables there is nothing to watch.
+        let watch = watch::start(jobs.clone()).ok().map(Arc::new);
+        Ok(Self { jobs, shared, namespaces, _watch: watch })
     }
 
     async fn run<T: Send + 'static>(&self, job: impl FnOnce(&mut Host) -> T + Send + 'static) -> Result<T, NetworkError> {

@@ -106,6 +106,8 @@ pub(crate) struct Host {
     pub(crate) shared: Arc<Mutex<Shared>>,
     /// The indexes of bridges that have been looked over and put right since we started or made them, by network.
     pub(crate) checked: HashMap<String, u32>,
+    /// Whether we have been told of the containers that were there before us.
+    pub(crate) restored: bool,
 }
 
 fn info_of(config: &BridgeConfig, network: &Remembered) -> NetworkInfo {
@@ -170,6 +172,7 @@ impl Host {
             ports: Ports::new(runtime),
             shared: Arc::clone(&shared),
             checked: HashMap::new(),
+            restored: false,
             config,
         };
         host.welcome(&network.network_id)?;

@@ -4,6 +4,7 @@
 mod daemon;
 mod full_disk;
 mod health;
+mod networks;
 mod pull;
 mod reboot;
 mod survival;

@@ -147,7 +147,8 @@ fn comes_and_goes_while_it_runs() {
         assert!(call(outside.as_fd(), "10.9.0.1:8080").is_err());
         let again = networks.join("a", a.netns.try_clone().unwrap(), on(&blue)).await.unwrap();
         assert_eq!(again.endpoints[0].ifname, "eth0");
-        call(outside.as_fd(), "10.9.0.1:8080").unwrap();
+        // The kernel takes a moment until a new interface carries packets.
+        until("it is reached again", || call(outside.as_fd(), "10.9.0.1:8080").is_ok()).await;
     });
 }
 
