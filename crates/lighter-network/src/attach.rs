@@ -100,6 +100,23 @@ fn free_name(spec: &NetworkSpec, taken: &HashSet<String>) -> String {
     (0..).map(|n: u32| format!("{prefix}{n}")).find(|name| !taken.contains(name)).unwrap_or_else(|| prefix.to_owned())
 }
 
+/// From within the interface's namespace, which is the one that `/proc/sys/net` is of.
+fn set_sysctls(endpoint: &Endpoint) -> std::io::Result<()> {
+    for (name, value) in &endpoint.sysctls {
+        let path: Vec<&str> = name
+            .split('.')
+            .map(|part| if part.eq_ignore_ascii_case("IFNAME") { endpoint.ifname.as_str() } else { part })
+            .collect();
+        // Names are of the network's own part, and no way out of it.
+        if path.first() != Some(&"net") || path.iter().any(|part| part.is_empty() || part.contains('/')) {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("sysctl {name}")));
+        }
+        fs::write(format!("/proc/sys/{}", path.join("/")), value)
+            .map_err(|error| std::io::Error::new(error.kind(), format!("sysctl {name}: {error}")))?;
+    }
+    Ok(())
+}
+
 impl Host {
     /// Connects a new container's namespace to its networks and publishes its ports, all or nothing.
     pub(crate) fn attach(
@@ -202,6 +219,7 @@ impl Host {
             for endpoint in endpoints {
                 switch_ipv6(&endpoint.ifname, endpoint.ipv6.is_some());
                 links::configure(&mut inner, endpoint, ways)?;
+                set_sysctls(endpoint)?;
             }
             Ok(())
         });

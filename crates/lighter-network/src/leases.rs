@@ -43,6 +43,9 @@ pub struct Endpoint {
     /// Of a container's networks, the one with the highest is its way out.
     #[serde(default)]
     pub gw_priority: i64,
+    /// What is set of the interface: `net.ipv4.conf.IFNAME.forwarding`, `1`; the word stands for the interface's name.
+    #[serde(default)]
+    pub sysctls: Vec<(String, String)>,
 }
 
 impl Endpoint {
@@ -66,6 +69,8 @@ pub struct Ask {
     pub ifname: Option<String>,
     /// See [`Endpoint::gw_priority`].
     pub gw_priority: i64,
+    /// See [`Endpoint::sysctls`].
+    pub sysctls: Vec<(String, String)>,
 }
 
 /// Name of the host's end of an endpoint's interface.
@@ -155,6 +160,7 @@ impl Leases {
             mac: ask.mac.unwrap_or_else(|| ip.map_or_else(random_mac, MacAddr::of_ip)),
             ifname: ask.ifname.clone().unwrap_or_else(|| "eth0".to_owned()),
             gw_priority: ask.gw_priority,
+            sysctls: ask.sysctls.clone(),
         };
         self.insert(endpoint.clone());
         Ok(endpoint)

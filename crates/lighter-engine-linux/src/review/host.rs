@@ -184,6 +184,7 @@ fn no_driver(request: &DeviceRequest) -> Error {
 /// What may be asked of a network is the core's to check, but for what this engine does not do.
 fn check_network(container: &Container, notes: &mut Notes) -> Result<()> {
     const IFNAME: &str = "com.docker.network.endpoint.ifname";
+    const SYSCTLS: &str = "com.docker.network.endpoint.sysctls";
     for (name, endpoint) in &container.endpoints {
         let EndpointConfig {
             ipv4_address: _,
@@ -201,8 +202,8 @@ fn check_network(container: &Container, notes: &mut Notes) -> Result<()> {
             return Err(Error::invalid(format!("invalid interface name {ifname:?} for network {name}")));
         }
         let option = |field: &str| format!("NetworkingConfig.EndpointsConfig.{field}");
-        let other = driver_opts.keys().any(|key| key != IFNAME);
-        notes.leave_out(other, &option("DriverOpts"), "only the interface's name can be set");
+        let other = driver_opts.keys().any(|key| key != IFNAME && key != SYSCTLS);
+        notes.leave_out(other, &option("DriverOpts"), "only the interface's name and sysctls can be set");
         notes.leave_out(!link_local_ips.is_empty(), &option("IPAMConfig.LinkLocalIPs"), "interfaces have no further addresses");
     }
     Ok(())

@@ -26,6 +26,7 @@ pub(crate) struct Attached {
 /// What a container asks of one network.
 pub(crate) fn join_of(container: &Container, name: &str, network_id: &str) -> Result<Join> {
     const IFNAME: &str = "com.docker.network.endpoint.ifname";
+    const SYSCTLS: &str = "com.docker.network.endpoint.sysctls";
     let asked = container.endpoints.get(name).cloned().unwrap_or_default();
     let mac = asked.mac_address.filter(|mac| !mac.is_empty()).map(|mac| {
         let text = mac.replace('-', ":").to_ascii_lowercase();
@@ -37,6 +38,14 @@ pub(crate) fn join_of(container: &Container, name: &str, network_id: &str) -> Re
         mac: mac.transpose()?,
         ifname: asked.driver_opts.get(IFNAME).filter(|name| !name.is_empty()).cloned(),
         gw_priority: asked.gw_priority,
+        sysctls: asked
+            .driver_opts
+            .get(SYSCTLS)
+            .into_iter()
+            .flat_map(|all| all.split(','))
+            .filter_map(|one| one.split_once('='))
+            .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+            .collect(),
     };
     Ok(Join { network_id: network_id.to_owned(), ask })
 }

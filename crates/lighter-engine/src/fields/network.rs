@@ -19,7 +19,7 @@ pub(super) const FIELDS: &[Field] = &[
     runs("NetworkingConfig.EndpointsConfig.MacAddress", "--mac-address", |c| any(c, |e| e.mac_address.is_some())),
     inside("NetworkingConfig.EndpointsConfig.Aliases", "--network-alias").remark("on networks that you made, as with dockerd"),
     runs("NetworkingConfig.EndpointsConfig.DriverOpts", "--network driver-opt=", |c| any(c, |e| !e.driver_opts.is_empty()))
-        .stated(Decision::Warned("only the interface's name can be set")),
+        .stated(Decision::Warned("only the interface's name and sysctls can be set")),
     runs("NetworkingConfig.EndpointsConfig.GwPriority", "--network gw-priority=", |c| any(c, |e| e.gw_priority != 0)),
     ignored("NetworkingConfig.EndpointsConfig.NetworkID", "", ANSWER),
     ignored("NetworkingConfig.EndpointsConfig.EndpointID", "", ANSWER),

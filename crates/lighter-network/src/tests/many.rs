@@ -59,12 +59,21 @@ fn what_is_asked_of_an_endpoint() {
             mac: Some(mac),
             ifname: Some("lan0".into()),
             gw_priority: 1,
+            sysctls: vec![("net.ipv4.conf.IFNAME.forwarding".into(), "1".into())],
             ..Ask::default()
         };
         let join = Join { network_id: red.id.clone(), ask };
         let a = attach(&networks, "a", vec![on(&blue), join.clone()], Vec::new()).await.unwrap();
         let found = inside(a.netns.as_fd(), || links::by_name(&mut route(), "lan0").unwrap().unwrap());
         assert_eq!(found.mac, mac.0);
+        let set = |name: &'static str| {
+            let path = format!("/proc/sys/net/ipv4/conf/{name}/forwarding");
+            inside(a.netns.as_fd(), move || std::fs::read_to_string(path).unwrap().trim() == "1")
+        };
+        assert!(set("lan0"));
+        let odd = Ask { sysctls: vec![("net.ipv4.conf.IFNAME.no-such".into(), "1".into())], ..Ask::default() };
+        let odd = Join { network_id: blue.id.clone(), ask: odd };
+        assert!(matches!(attach(&networks, "odd", vec![odd], Vec::new()).await, Err(NetworkError::Kernel { .. })));
         let b = attach(&networks, "b", vec![on(&red)], Vec::new()).await.unwrap();
         talk(b.netns.as_fd(), a.netns.as_fd(), Ipv4Addr::new(10, 77, 0, 99)).unwrap();
         // Its priority beats the names.

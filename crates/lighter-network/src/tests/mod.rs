@@ -246,6 +246,7 @@ fn neighbour() -> OwnedFd {
         ipv6_prefix_len: 0,
         ipv6_gateway: None,
         gw_priority: 0,
+        sysctls: Vec::new(),
         mac: crate::MacAddr::of_ip(ip),
         host_ifname: "outside".into(),
         ifname: "eth0".into(),
