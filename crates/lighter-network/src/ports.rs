@@ -7,6 +7,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Weak;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -16,6 +18,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::NetworkError;
 use crate::relay::Relay;
+
+/// For so long a socket of ours may be in the closing.
+const CLOSING: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// What is published of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -116,6 +122,8 @@ struct Claim {
 /// All that is published.
 pub(crate) struct Ports {
     claims: Vec<Claim>,
+    /// Sockets that were let go and may not be closed yet.
+    closing: Vec<(Published, Weak<()>)>,
     runtime: tokio::runtime::Handle,
     ipv6: bool,
     next: u16,
@@ -124,7 +132,7 @@ pub(crate) struct Ports {
 impl Ports {
     pub(crate) fn new(runtime: tokio::runtime::Handle) -> Self {
         let ipv6 = hold(Protocol::Udp, SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 0)).is_ok();
-        Self { claims: Vec::new(), runtime, ipv6, next: 0 }
+        Self { claims: Vec::new(), closing: Vec::new(), runtime, ipv6, next: 0 }
     }
 
     /// The addresses that a wish is for.
@@ -145,7 +153,7 @@ impl Ports {
         let before = self.claims.len();
         for want in wants {
             if let Err(error) = self.claim_one(container_id, want) {
-                self.claims.truncate(before);
+                self.drop_from(before);
                 return Err(error);
             }
         }
@@ -190,7 +198,7 @@ impl Ports {
             if self.holder_of(&port).is_some() {
                 return Err(NetworkError::PortTaken { ip: host_ip, port: host_port });
             }
-            let relay = match hold(protocol, port.host()) {
+            let relay = match self.hold(&port) {
                 Ok(socket) => Some(self.relay(protocol, socket)?),
                 Err(Errno::EPROTONOSUPPORT | Errno::ESOCKTNOSUPPORT) if protocol == Protocol::Sctp => None,
                 Err(errno) => {
@@ -201,7 +209,7 @@ impl Ports {
             Ok(())
         });
         if tried.is_err() {
-            self.claims.truncate(before);
+            self.drop_from(before);
         }
         tried
     }
@@ -217,7 +225,7 @@ impl Ports {
             if self.holder_of(port).is_some() {
                 continue;
             }
-            let relay = match hold(port.protocol, port.host()) {
+            let relay = match self.hold(port) {
                 Ok(socket) => self.relay(port.protocol, socket).ok(),
                 Err(errno) => {
                     tracing::warn!(port = %port.host(), %errno, "cannot hold a published port again");
@@ -238,7 +246,32 @@ impl Ports {
     }
 
     pub(crate) fn release(&mut self, container_id: &str) {
-        self.claims.retain(|claim| claim.container_id != container_id);
+        let (gone, kept) = self.claims.drain(..).partition(|claim| claim.container_id == container_id);
+        self.claims = kept;
+        self.let_go(gone);
+    }
+
+    fn drop_from(&mut self, at: usize) {
+        let gone = self.claims.split_off(at);
+        self.let_go(gone);
+    }
+
+    fn let_go(&mut self, gone: Vec<Claim>) {
+        self.closing.retain(|(_, open)| open.strong_count() > 0);
+        self.closing.extend(gone.iter().filter_map(|claim| Some((claim.port, claim.relay.as_ref()?.closing()))));
+    }
+
+    /// Holds a port, and waits a moment for a socket of ours that is being closed.
+    fn hold(&self, port: &Published) -> Result<OwnedFd, Errno> {
+        let deadline = Instant::now() + CLOSING;
+        loop {
+            let held = hold(port.protocol, port.host());
+            let ours = || self.closing.iter().any(|(other, open)| open.strong_count() > 0 && other.clashes(port));
+            if held.as_ref().err() != Some(&Errno::EADDRINUSE) || !ours() || Instant::now() > deadline {
+                return held;
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
     }
 
     /// What of `wants` could not be had now, were `container_id` started. Ports that are chosen do not clash.
@@ -252,7 +285,7 @@ impl Ports {
                 let holder = match self.holder_of(&port) {
                     Some(claim) if claim.container_id == container_id => continue,
                     Some(claim) => Holder::Container(claim.container_id.clone()),
-                    None if hold(protocol, port.host()).err() == Some(Errno::EADDRINUSE) => Holder::Host,
+                    None if self.hold(&port).err() == Some(Errno::EADDRINUSE) => Holder::Host,
                     None => continue,
                 };
                 found.push(Clash { port, holder });

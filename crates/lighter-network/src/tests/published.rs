@@ -126,6 +126,22 @@ fn a_port_is_had_by_one_only() {
 }
 
 #[test]
+fn a_port_is_handed_on_at_once() {
+    on_new_host(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        let networks = open(&BridgeConfig::new(dir.path())).await;
+        let both = || vec![tcp(8080), want(Protocol::Udp, None, 8080, 80)];
+        for n in 0..50 {
+            let id = format!("c{n}");
+            attach(&networks, &id, vec![on_default(&networks)], both()).await.unwrap();
+            networks.release_ports(&id);
+            assert_eq!(networks.clashes("next", both()).await.unwrap(), []);
+            networks.detach(&id);
+        }
+    });
+}
+
+#[test]
 fn ports_that_are_chosen() {
     on_new_host(|| async {
         let dir = tempfile::tempdir().unwrap();
