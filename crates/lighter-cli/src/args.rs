@@ -109,8 +109,8 @@ pub enum Logs {
 
 #[derive(Debug, ClapArgs)]
 pub struct LogSearch {
-    /// Words that must all be there; 'several words' beside each other, begin*, -word that must not be there
-    #[arg(required_unless_present_any = ["container", "stack", "level", "source", "since", "until"], allow_hyphen_values = true)]
+    /// Words that must all be there; 'several words' beside each other, begin*; after --, -word must not be there
+    #[arg(required_unless_present_any = ["container", "stack", "level", "source", "since", "until"])]
     pub query: Vec<String>,
     /// Name or id, also of a container that is gone; may be given several times, as may stacks
     #[arg(long, value_name = "CONTAINER")]

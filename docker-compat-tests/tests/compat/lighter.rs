@@ -91,7 +91,7 @@ fn logs_are_searched_also_those_of_the_gone() {
     let script = "echo INFO ready; echo 'ERROR connection refused by db' >&2; echo token canary-word-1";
     t.docker(&["run", "--name", &name, "-e", "MY_TOKEN=canary-word-1", "busybox", "sh", "-c", script]).ok();
     let search = |args: &[&str]| run(t.daemon, &[&["logs", "search", "--container", &name][..], args].concat());
-    let out = search(&["refused", "-canary"]);
+    let out = search(&["--level", "error", "--", "refused", "-canary"]);
     let lines = out.lines();
     assert!(lines[0].starts_with("TIME ") && lines[0].ends_with("MESSAGE"), "{lines:#?}");
     assert!(
