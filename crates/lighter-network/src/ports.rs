@@ -265,9 +265,10 @@ impl Ports {
     fn hold(&self, port: &Published) -> Result<OwnedFd, Errno> {
         let deadline = Instant::now() + CLOSING;
         loop {
+            // Asked first: it may be closed between the attempt and the question.
+            let ours = self.closing.iter().any(|(other, open)| open.strong_count() > 0 && other.clashes(port));
             let held = hold(port.protocol, port.host());
-            let ours = || self.closing.iter().any(|(other, open)| open.strong_count() > 0 && other.clashes(port));
-            if held.as_ref().err() != Some(&Errno::EADDRINUSE) || !ours() || Instant::now() > deadline {
+            if held.as_ref().err() != Some(&Errno::EADDRINUSE) || !ours || Instant::now() > deadline {
                 return held;
             }
             std::thread::sleep(LOOK_AGAIN);

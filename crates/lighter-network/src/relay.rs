@@ -122,7 +122,7 @@ async fn pass_datagrams(socket: Arc<UdpSocket>, to: Target) {
                 Ok(way) => {
                     let way = Arc::new(way);
                     clients.insert(client, Arc::clone(&way));
-                    tokio::spawn(answer(Arc::clone(&way), Arc::clone(&socket), client));
+                    tokio::spawn(answer(Arc::clone(&way), Arc::downgrade(&socket), client));
                     way
                 }
                 Err(error) => {
@@ -142,10 +142,11 @@ async fn connect(to: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-async fn answer(way: Arc<UdpSocket>, socket: Arc<UdpSocket>, client: SocketAddr) {
+async fn answer(way: Arc<UdpSocket>, socket: Weak<UdpSocket>, client: SocketAddr) {
     let mut buffer = vec![0; DATAGRAM];
-    // The end of the port's own task ends this with the next silence.
+    // The end of the port's own task closes the socket, and ends this with the next answer or silence.
     while let Ok(Ok(len)) = tokio::time::timeout(IDLE, way.recv(&mut buffer)).await {
+        let Some(socket) = socket.upgrade() else { return };
         let _ = socket.send_to(&buffer[..len], client).await;
     }
 }
