@@ -47,6 +47,7 @@ compat | compat-dockerd)
     scripts/clients.sh >/dev/null
     scripts/busybox-image.sh >/dev/null
     scripts/test-clients.sh
+    scripts/registry.sh --makers
     # `script` of bsdutils gives the terminal; stty is coreutils; `docker top` asks the machine's ps.
     have script || apt_install bsdutils
     have openssl || apt_install openssl

@@ -97,8 +97,10 @@ impl Client {
             head.push_str(&format!("Content-Length: {}\r\n", body.len()));
         }
         head.push_str("\r\n");
-        self.write(head.as_bytes())?;
-        self.write(body.unwrap_or_default())
+        // At once, as clients do: a server that answers early need not read what has not come.
+        let mut message = head.into_bytes();
+        message.extend_from_slice(body.unwrap_or_default());
+        self.write(&message)
     }
 
     /// Reads the status line and the headers.

@@ -170,6 +170,8 @@ pub fn digest(bytes: &[u8]) -> String {
 
 /// A program of `scripts/registry.sh`.
 pub fn tool(name: &str) -> PathBuf {
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _held = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let path = target_dir().join("peers/root/usr/bin").join(name);
     if !path.exists() {
         let script = repository().join("scripts/registry.sh");
