@@ -60,8 +60,9 @@ def address(d, name):
 
 
 def receiver(d):
-    """A container that swallows what it is sent, one sender after the other."""
-    d.docker("run", "-d", "--name", "sink", "-p", f"127.0.0.1::{PORT}", *d.run_flags, "busybox", "sh", "-c", f"while :; do nc -l -p {PORT} >/dev/null; done")
+    """A container that swallows what it is sent, one sender after the other. With -i: at the end of its input nc would
+    tell the sender to stop."""
+    d.docker("run", "-di", "--name", "sink", "-p", f"127.0.0.1::{PORT}", *d.run_flags, "busybox", "sh", "-c", f"while :; do nc -l -p {PORT} >/dev/null; done")
     return address(d, "sink")
 
 
