@@ -1,5 +1,6 @@
 //! Stacks: containers that belong together. A compose project is one by itself; its labels say what waits for what.
 
+use crate::state::SummaryStatus;
 use crate::{Container, ContainerState};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
@@ -32,46 +33,25 @@ pub struct Stack {
     /// It is a compose project; else somebody made it by hand.
     pub compose: bool,
     pub environment: Option<String>,
+    /// Of its containers: running if one runs, else paused if one is paused, else stopped.
+    pub status: SummaryStatus,
     pub graph: Graph,
     pub containers: Vec<Uuid>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StackStatus {
-    /// All that is to run runs, and nothing is unhealthy.
-    Running,
-    /// Something runs, but not everything that is to, or not well.
-    Degraded,
-    /// Nothing runs.
-    Stopped,
-}
-
-impl StackStatus {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Degraded => "degraded",
-            Self::Stopped => "stopped",
-        }
+/// Whether something of a stack's that is to run does not, or is unhealthy. A container that was to do something once, and did
+/// it, is well; where nothing runs at all the stack is stopped, and that is all.
+pub fn is_degraded<'a>(containers: impl IntoIterator<Item = &'a Container>) -> bool {
+    let (mut live, mut well) = (false, true);
+    for container in containers {
+        let running = container.state.is_running();
+        let exited = container.state == ContainerState::Exited && !container.manually_stopped;
+        let done = exited && container.exit.as_ref().is_some_and(|e| e.code == 0);
+        let unhealthy = container.health.as_ref().is_some_and(|h| h.status == crate::HealthStatus::Unhealthy);
+        live |= running;
+        well &= (running && !unhealthy) || done;
     }
-
-    /// A container that was to do something once, and did it, is well.
-    pub fn of<'a>(containers: impl IntoIterator<Item = &'a Container>) -> Self {
-        let (mut live, mut well) = (false, true);
-        for container in containers {
-            let running = container.state.is_running();
-            let exited = container.state == ContainerState::Exited && !container.manually_stopped;
-            let done = exited && container.exit.as_ref().is_some_and(|e| e.code == 0);
-            let unhealthy = container.health.as_ref().is_some_and(|h| h.status == crate::HealthStatus::Unhealthy);
-            live |= running;
-            well &= (running && !unhealthy) || done;
-        }
-        match (live, well) {
-            (true, true) => Self::Running,
-            (true, false) => Self::Degraded,
-            (false, _) => Self::Stopped,
-        }
-    }
+    live && !well
 }
 
 impl Container {

@@ -3,6 +3,7 @@
 use crate::{Result, Store, StoreError, timestamp};
 use lighter_domain::Container;
 use lighter_domain::stack::{Dependency, Graph, Stack};
+use lighter_domain::state::SummaryStatus;
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use sqlx::sqlite::SqliteConnection;
@@ -12,7 +13,7 @@ use uuid::Uuid;
 const TABLE: &str = "stacks";
 
 const MAKE: &str = "\
-INSERT INTO stacks (id, name, createdAt, updatedAt, source, environment, status) VALUES (?, ?, ?, ?, 'compose', ?, 'stopped') \
+INSERT INTO stacks (id, name, createdAt, updatedAt, source, environment) VALUES (?, ?, ?, ?, 'compose', ?) \
 ON CONFLICT (name) WHERE source = 'compose' DO UPDATE SET updatedAt = excluded.updatedAt, \
  environment = coalesce(excluded.environment, environment)";
 const JOIN: &str = "\
@@ -21,7 +22,7 @@ ON CONFLICT DO NOTHING";
 const DEPEND: &str = "\
 UPDATE stacks SET dependencyGraph = json_patch(dependencyGraph, ?) WHERE source = 'compose' AND name = ?";
 const NAMES: &str = "\
-UPDATE stacks SET status = coalesce((SELECT status FROM stackStatus WHERE stackId = stacks.id), 'stopped'), containerNames = \
+UPDATE stacks SET containerNames = \
  (SELECT json_group_array(name) FROM (SELECT c.name FROM containerStacks s, containers c \
  WHERE s.stackId = stacks.id AND c.id = s.containerId ORDER BY c.createdAt, c.id)) WHERE source = 'compose' AND name = ?";
 
@@ -75,8 +76,7 @@ pub(crate) async fn leave(connection: &mut SqliteConnection, container: Uuid) ->
     let steps = [
         "DELETE FROM containerStacks WHERE stackId = ?1 AND containerId = ?2",
         "DELETE FROM stacks WHERE id = ?1 AND ?2 <> '' AND NOT EXISTS (SELECT 1 FROM containerStacks WHERE stackId = ?1)",
-        "UPDATE stacks SET status = coalesce((SELECT status FROM stackStatus WHERE stackId = ?1), 'stopped'), containerNames = \
-         (SELECT json_group_array(value) FROM json_each(containerNames) \
+        "UPDATE stacks SET containerNames = (SELECT json_group_array(value) FROM json_each(containerNames) \
           WHERE value <> (SELECT name FROM containers WHERE id = ?2)) WHERE id = ?1",
     ];
     for step in steps {
@@ -95,6 +95,7 @@ struct StackRow {
     created_at: String,
     source: Option<String>,
     environment: Option<String>,
+    status: String,
     dependency_graph: String,
     members: String,
 }
@@ -103,7 +104,7 @@ impl Store {
     /// All stacks with their members and graphs, by name; of one that cannot be read, the error.
     pub async fn stacks_with_members(&self) -> Result<Vec<Stack>> {
         let rows: Vec<StackRow> = sqlx::query_as(
-            "SELECT id, name, description, createdAt, source, environment, dependencyGraph, \
+            "SELECT id, name, description, createdAt, source, environment, status, dependencyGraph, \
               (SELECT json_group_array(containerId) FROM containerStacks WHERE stackId = stacks.id) AS members \
              FROM stacks ORDER BY name, createdAt, id",
         )
@@ -131,6 +132,7 @@ fn read(row: StackRow) -> Result<Stack> {
         name: row.name.clone(),
         description: row.description.clone(),
         environment: row.environment.clone(),
+        status: SummaryStatus::parse(&row.status).ok_or_else(|| corrupt(format!("unknown status {:?}", row.status)))?,
         graph,
     })
 }

@@ -198,3 +198,40 @@ async fn a_stack_made_by_hand_stays_without_containers() {
     let stack = f.store.stacks_with_members().await.unwrap().pop().unwrap();
     assert_eq!((stack.name.as_str(), stack.containers.len()), ("mine", 0));
 }
+
+#[tokio::test]
+async fn the_status_of_a_stack_is_that_of_its_containers() {
+    let f = Fixture::new().await;
+    let mut random = Random::new(6);
+    let (mut one, mut two) = (container(&mut random, 1, "one", &[]), container(&mut random, 2, "two", &[]));
+    let put = async |c: &Container| f.store.apply(vec![Change::PutContainer(Arc::new(c.clone()))]).await.map(drop).unwrap();
+    let names = vec!["one".to_owned(), "two".to_owned()];
+    let new = |names| lighter_domain::resource::NewStack { name: "mine".to_owned(), description: None, container_names: names };
+    // One that runs before it joins counts, too.
+    one.state = ContainerState::Running { pid: 7 };
+    put(&one).await;
+    put(&two).await;
+    let stack = f.store.stacks().create(new(names)).await.unwrap();
+    // What another program reads and what the daemon tells are the same column.
+    let status = async || {
+        let told = f.store.stacks_with_members().await.unwrap().pop().unwrap().status.as_str();
+        assert_eq!(texts(&f, "SELECT status FROM stacks").await, [told]);
+        told
+    };
+    assert_eq!(status().await, "running");
+    one.state = ContainerState::Paused { pid: 7 };
+    put(&one).await;
+    assert_eq!(status().await, "paused");
+    two.state = ContainerState::Running { pid: 8 };
+    put(&two).await;
+    assert_eq!(status().await, "running");
+    f.store.apply(vec![Change::DeleteContainer(two.uuid)]).await.unwrap();
+    assert_eq!(status().await, "paused");
+    f.store.apply(vec![Change::DeleteContainer(one.uuid)]).await.unwrap();
+    assert_eq!(status().await, "stopped", "nothing is left of it");
+    f.store.stacks().delete(stack.id).await.unwrap();
+    f.store.stacks().create(new(Vec::new())).await.unwrap();
+    assert_eq!(status().await, "stopped");
+    let odd = sqlx::query("UPDATE stacks SET status = 'degraded'").execute(&mut f.raw().await).await;
+    assert!(odd.unwrap_err().to_string().contains("CHECK"));
+}

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 #[derive(Debug, Default, Parser)]
 #[command(name = "lighterd", version, disable_version_flag = true, args_override_self = true)]
 pub struct Flags {
-    /// Where to listen: unix:///path, or fd:// for sockets from systemd. Repeatable.
+    /// Where to listen: unix:///path, or fd:// for sockets from systemd or launchd. Repeatable.
     #[arg(short = 'H', long = "host", value_name = "ADDRESS")]
     pub hosts: Vec<String>,
     /// Where images, containers and the database are kept [default: /var/lib/lighter]

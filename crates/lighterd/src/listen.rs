@@ -47,9 +47,9 @@ pub enum ListenError {
     Bind { path: PathBuf, source: io::Error },
     #[error("the group \"{0}\" does not exist")]
     NoGroup(String),
-    #[error("no sockets were passed to this process: fd:// needs systemd's socket activation")]
+    #[error("no sockets were passed to this process: fd:// needs socket activation by systemd or launchd")]
     NotActivated,
-    #[error("a descriptor that systemd passed is not a listening Unix stream socket")]
+    #[error("a descriptor that was passed to this process is not a listening Unix stream socket")]
     WrongSocket,
 }
 

@@ -1,7 +1,7 @@
 //! lighterd: reads the configuration, takes the lock and the sockets, and wires store, engine, core and API together.
 //!
-//! What must happen while the process has one thread (systemd's descriptors, the umask, the allocator) happens here; the
-//! rest of the daemon's life is in [`serve`].
+//! What must happen while the process has one thread (descriptors from systemd or launchd, the umask, the allocator) happens
+//! here; the rest of the daemon's life is in [`serve`].
 
 mod config;
 mod config_file;
@@ -32,10 +32,10 @@ const DESCRIPTORS: u64 = 1 << 20;
 fn main() -> ExitCode {
     #[expect(unsafe_code, reason = "first thing in main: there is one thread, and nothing was opened")]
     // SAFETY: as the reason says.
-    let from_systemd = unsafe { sys::take_from_systemd() };
+    let handed = unsafe { sys::take_from_manager() };
     sys::tune_allocator();
     let flags = Flags::parse();
-    match run(flags, from_systemd) {
+    match run(flags, handed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Also for the time before there is a log.
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(flags: Flags, from_systemd: sys::FromSystemd) -> anyhow::Result<()> {
+fn run(flags: Flags, handed: sys::FromManager) -> anyhow::Result<()> {
     let root = rustix::process::geteuid().is_root();
     let config = Config::new(flags, root)?;
     logging::start(config.log_level, config.log_format);
@@ -61,7 +61,7 @@ fn run(flags: Flags, from_systemd: sys::FromSystemd) -> anyhow::Result<()> {
     directory(&config.exec_root, 0o711)?;
     let lock = lock::DataRootLock::take(&config.data_root)?;
     let pidfile = config.pidfile.as_deref().map(lock::PidFile::write).transpose()?;
-    let mut listeners = listen::open(&config.hosts, &config.group, from_systemd.sockets)?;
+    let mut listeners = listen::open(&config.hosts, &config.group, handed.sockets)?;
     listeners.extend(listen::open_policies(&config.kept.policies, &config.group)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(1, usize::from).min(4))
@@ -69,7 +69,7 @@ fn run(flags: Flags, from_systemd: sys::FromSystemd) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let served = runtime.block_on(serve::serve(&config, chosen, listeners, from_systemd.notify));
+    let served = runtime.block_on(serve::serve(&config, chosen, listeners, handed.notify));
     // Blocking work that nobody waits for any more (a load whose client is gone) does not hold the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     drop((pidfile, lock));

@@ -1,18 +1,27 @@
-//! The few things that need `unsafe`: descriptors that systemd handed over, the environment, and glibc's allocator.
+//! The few things that need `unsafe`: descriptors that systemd or launchd handed over, the environment, and glibc's allocator.
 //!
 //! Called by `main` before there is a second thread.
 #![expect(unsafe_code, reason = "taking over descriptors, changing the environment and mallopt have no safe form")]
 
+#[cfg(target_os = "macos")]
+mod launchd;
+
+use std::ffi::CStr;
 use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
+
+/// What `launchd/dev.lighter.lighterd.plist` calls the daemon's socket.
+#[cfg_attr(not(any(target_os = "macos", test)), expect(dead_code, reason = "launchd is macOS's"))]
+const LAUNCHD_SOCKET: &CStr = c"Listeners";
 
 /// The first descriptor that systemd passes (`SD_LISTEN_FDS_START`).
 const FIRST: RawFd = 3;
 /// More than anyone configures; a bound on a number that comes from outside.
 const MOST: u32 = 64;
 
-/// What systemd told this process through its environment, taken out of it so that no child sees it.
+/// What the manager of services handed over; what systemd told through the environment is taken out of it, so that no child
+/// sees it.
 #[derive(Debug)]
-pub struct FromSystemd {
+pub struct FromManager {
     pub sockets: Vec<OwnedFd>,
     /// Where to tell that the daemon is ready (`NOTIFY_SOCKET`).
     pub notify: Option<std::ffi::OsString>,
@@ -22,7 +31,7 @@ pub struct FromSystemd {
 ///
 /// # Safety
 /// To be called once, while the process has one thread and has opened no descriptors that it still uses.
-pub unsafe fn take_from_systemd() -> FromSystemd {
+pub unsafe fn take_from_manager() -> FromManager {
     let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u32>().ok());
     let ours = number("LISTEN_PID") == Some(std::process::id());
     let count = number("LISTEN_FDS").filter(|_| ours).unwrap_or(0).min(MOST);
@@ -34,8 +43,10 @@ pub unsafe fn take_from_systemd() -> FromSystemd {
     let sockets = (FIRST..).take(count as usize).filter(|fd| is_open(*fd));
     // SAFETY: these descriptors are open, and by systemd's protocol (LISTEN_PID is us) they belong to this process and to
     // nobody else in it; the caller promises that this is done once, before anything else opened descriptors.
-    let sockets = sockets.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect();
-    FromSystemd { sockets, notify }
+    let sockets: Vec<OwnedFd> = sockets.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect();
+    #[cfg(target_os = "macos")]
+    let sockets = sockets.into_iter().chain(launchd::sockets(LAUNCHD_SOCKET)).collect();
+    FromManager { sockets, notify }
 }
 
 fn is_open(fd: RawFd) -> bool {
@@ -53,5 +64,21 @@ pub fn tune_allocator() {
             mallopt(M_ARENA_MAX, 2);
             mallopt(M_TRIM_THRESHOLD, 256 * 1024);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plist_has_the_socket_that_is_asked_for() {
+        let text = include_bytes!("../../../launchd/dev.lighter.lighterd.plist");
+        let value = plist::Value::from_reader_xml(&text[..]).unwrap();
+        let root = value.as_dictionary().unwrap();
+        let words: Vec<_> = root["ProgramArguments"].as_array().unwrap().iter().filter_map(|v| v.as_string()).collect();
+        assert_eq!(words[1..], ["-H", "fd://"]);
+        let names: Vec<_> = root["Sockets"].as_dictionary().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(names, [LAUNCHD_SOCKET.to_str().unwrap()]);
     }
 }

@@ -25,8 +25,8 @@ pub async fn show(call: Call) -> Answer {
 }
 
 fn stack(view: StackView, ports: &[PortUse]) -> wire::Stack {
-    let StackView { stack, status, containers } = view;
-    let Stack { id, name, description, created_at, compose, environment, graph, containers: _ } = stack;
+    let StackView { stack, degraded, containers } = view;
+    let Stack { id, name, description, created_at, compose, environment, status, graph, containers: _ } = stack;
     let wait = |d: Dependency| wire::Wait { service: d.service, condition: d.condition };
     let graph = graph.into_iter().map(|(service, waits)| (service, waits.into_iter().map(wait).collect()));
     let mounts = containers.iter().flat_map(|c| &c.mounts);
@@ -40,6 +40,7 @@ fn stack(view: StackView, ports: &[PortUse]) -> wire::Stack {
         compose,
         environment,
         status: status.as_str().to_owned(),
+        degraded,
         created_at,
         graph: graph.collect(),
         ports: ports.cloned().map(convert::port).collect(),

@@ -275,10 +275,11 @@ fn a_compose_project_is_a_stack_with_its_graph() {
         assert_eq!(api.post(&format!("/containers/shop-{name}-1/start"), "").status, 204);
     }
     api.post("/containers/shop-migrate-1/wait", "");
-    assert_eq!(shop()["status"], "degraded");
+    let state = |stack: &Value| (stack["status"].as_str().unwrap().to_owned(), stack["degraded"].as_bool().unwrap());
+    assert_eq!(state(&shop()), ("running".to_owned(), true));
     assert_eq!(api.post("/containers/shop-web-1/start", "").status, 204);
     let up = shop();
-    assert_eq!(up["status"], "running", "what was to be done once is done: {up}");
+    assert_eq!(state(&up), ("running".to_owned(), false), "what was to be done once is done: {up}");
     assert_eq!((&up["volumes"], &up["networks"]), (&json!(["data"]), &json!(["bridge"])));
     let held = up["ports"].as_array().unwrap().iter().find(|p| p["hostPort"] == 8080).unwrap();
     assert_eq!((&held["containerId"], &held["state"]), (&json!(web), &json!("held")));
@@ -286,6 +287,11 @@ fn a_compose_project_is_a_stack_with_its_graph() {
     let null = Value::Null;
     assert_eq!(states, [(&json!("db"), &null), (&json!("migrate"), &json!(0)), (&json!("web"), &null)]);
     assert_eq!(api.get(&format!("/lighter/v1/stacks/{}", up["id"].as_str().unwrap())).json()["name"], "shop");
+    for name in ["db", "web"] {
+        assert_eq!(api.post(&format!("/containers/shop-{name}-1/kill"), "").status, 204);
+        api.post(&format!("/containers/shop-{name}-1/wait"), "");
+    }
+    assert_eq!(state(&shop()), ("stopped".to_owned(), false));
     let missing = api.get("/lighter/v1/stacks/nope");
     assert_eq!((missing.status, missing.message()), (404, "No such stack: nope".to_owned()));
     for name in ["db", "migrate", "web"] {

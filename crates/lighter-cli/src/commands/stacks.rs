@@ -25,7 +25,7 @@ async fn list(asker: &Asker) -> anyhow::Result<()> {
     for stack in stacks.items {
         let running = stack.containers.iter().filter(|c| c.state == "running").count();
         let ports: Vec<String> = stack.ports.iter().map(published).collect();
-        table.row([stack.name, stack.status, format!("{running} of {}", stack.containers.len()), ports.join(", ")]);
+        table.row([stack.name.clone(), status(&stack), format!("{running} of {}", stack.containers.len()), ports.join(", ")]);
     }
     Ok(table.print()?)
 }
@@ -37,7 +37,7 @@ async fn one(asker: &Asker, name: &str) -> anyhow::Result<()> {
     }
     let what = if stack.compose { "a compose project" } else { "made by hand" };
     let purpose = stack.environment.as_ref().map(|e| format!(", for {e}")).unwrap_or_default();
-    show::line(&text::inert(&format!("{}: {}, {what}{purpose}", stack.name, stack.status)))?;
+    show::line(&text::inert(&format!("{}: {}, {what}{purpose}", stack.name, status(&stack))))?;
     show::line("")?;
     let mut table = Table::new(&["SERVICE", "CONTAINER", "STATE", "IMAGE", "PORTS"]);
     for c in &stack.containers {
@@ -57,6 +57,11 @@ async fn one(asker: &Asker, name: &str) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// `running`, `running (degraded)`, `paused`, `stopped`
+fn status(stack: &Stack) -> String {
+    if stack.degraded { format!("{} (degraded)", stack.status) } else { stack.status.clone() }
 }
 
 fn state(c: &StackContainer) -> String {

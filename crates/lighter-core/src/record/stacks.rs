@@ -1,7 +1,7 @@
 //! Stacks: what belongs together, as the store remembers it and as it is now.
 
 use crate::daemon::{Daemon, store_failed};
-use lighter_domain::stack::StackStatus;
+use lighter_domain::stack::is_degraded;
 use lighter_domain::{Container, Error, Result, Stack};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use uuid::Uuid;
 #[derive(Debug, Clone)]
 pub struct StackView {
     pub stack: Stack,
-    pub status: StackStatus,
+    /// Something that is to run does not, or is unhealthy.
+    pub degraded: bool,
     pub containers: Vec<Arc<Container>>,
 }
 
@@ -23,8 +24,8 @@ impl Daemon {
         let view = |stack: Stack| {
             let mut members: Vec<_> = stack.containers.iter().filter_map(|id| containers.get(id).cloned()).collect();
             members.sort_by(|a, b| a.name.cmp(&b.name));
-            let status = StackStatus::of(members.iter().map(Arc::as_ref));
-            StackView { stack, status, containers: members }
+            let degraded = is_degraded(members.iter().map(Arc::as_ref));
+            StackView { stack, degraded, containers: members }
         };
         Ok(stacks.into_iter().map(view).collect())
     }

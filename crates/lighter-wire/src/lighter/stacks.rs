@@ -16,8 +16,10 @@ pub struct Stack {
     pub compose: bool,
     /// `dev`, `test`, `preview`.
     pub environment: Option<String>,
-    /// `running`: all that is to run runs, and well; `degraded`: something does not; `stopped`: nothing runs.
+    /// Of its containers: `running` if one runs, else `paused` if one is paused, else `stopped`.
     pub status: String,
+    /// It runs, but something that is to run does not, or is unhealthy.
+    pub degraded: bool,
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     pub containers: Vec<StackContainer>,
