@@ -49,7 +49,7 @@ pub enum Command {
     #[command(subcommand)]
     Store(Store),
     /// Steps in containers, one after the other, over one workspace
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "pipelines")]
     Pipeline(Pipeline),
     /// The daemon as a service of systemd or launchd, started by its socket
     #[command(subcommand)]
@@ -201,11 +201,19 @@ pub enum Pipeline {
     Cancel { pipeline: String },
     /// The newest
     List {
+        /// Only those for this stack
+        #[arg(long, value_name = "STACK")]
+        stack: Option<String>,
         #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
         limit: u32,
     },
     /// One, with its steps; by its id or its name
     Show { pipeline: String },
+    /// Remove some that are over, with the containers of their steps and their workspaces
+    Rm {
+        #[arg(required = true, value_name = "PIPELINE")]
+        pipelines: Vec<String>,
+    },
     /// Run one that is over once more
     Rerun {
         pipeline: String,

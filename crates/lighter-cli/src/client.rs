@@ -87,6 +87,11 @@ impl Client {
         serde_json::from_slice(&answer).context("the daemon's answer is not what this version of lighter expects")
     }
 
+    /// Has something removed; there is no answer but that it is gone.
+    pub async fn delete(&self, target: &Target) -> anyhow::Result<()> {
+        self.send("DELETE", target, None).await.map(drop)
+    }
+
     async fn ask<T: DeserializeOwned>(&self, method: &str, target: &Target) -> anyhow::Result<T> {
         let body = whole(self.send(method, target, None).await?).await?;
         serde_json::from_slice(&body).context("the daemon's answer is not what this version of lighter expects")

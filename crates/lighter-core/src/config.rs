@@ -23,6 +23,8 @@ pub struct CoreConfig {
     /// What is kept of records that grow with use, and how often they are looked at. The first time is at the start.
     pub retention: Retention,
     pub prune_interval: Duration,
+    /// The same of pipelines that are over: with them go the containers of their steps, and their workspaces.
+    pub pipelines: Keep,
     /// What containers that say nothing get.
     pub defaults: ContainerDefaults,
     pub gc: GcConfig,
@@ -67,10 +69,12 @@ impl CoreConfig {
                 events: Keep::rows(100_000),
                 shim_events: Keep::rows(100_000),
                 orphan_logs: Keep::rows(50_000),
+                image_pulls: Keep::rows(10_000),
                 metrics: MetricsRetention::default(),
                 log_lines: Keep { rows: Some(500_000), age: Some(Duration::from_secs(14 * 24 * 3600)) },
             },
             prune_interval: Duration::from_secs(600),
+            pipelines: Keep { rows: Some(1000), age: Some(Duration::from_secs(30 * 24 * 3600)) },
             defaults: ContainerDefaults::default(),
             gc: GcConfig::default(),
         }

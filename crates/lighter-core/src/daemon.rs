@@ -75,10 +75,10 @@ impl Daemon {
         crate::reconcile::run(&shared).await?;
         tokio::spawn(crate::log_index::serve(shared.clone()));
         tokio::spawn(crate::metrics::serve(shared.clone()));
-        tokio::spawn(crate::retention::serve(shared.clone()));
         tokio::spawn(crate::record::note_access(shared.clone()));
         let daemon = Self(shared);
         daemon.resume_pipelines().await;
+        tokio::spawn(crate::retention::serve(daemon.clone()));
         tokio::spawn(crate::gc::serve(daemon.clone()));
         Ok(daemon)
     }

@@ -56,6 +56,8 @@ pub struct Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pipeline {
     pub id: Uuid,
+    /// The stack that it is for, if it is for one.
+    pub project: Option<Uuid>,
     pub name: String,
     /// In the order in which they run.
     pub steps: Vec<Step>,

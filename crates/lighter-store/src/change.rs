@@ -37,6 +37,8 @@ pub enum Change {
     /// What a container used at one moment.
     Metrics(Origin, MetricsSample),
     ThinMetrics(Thinning),
+    /// Removes some containers' samples, of the oldest that are gone, beyond so many containers.
+    PruneMetrics(u64),
     /// What an image's and a volume's rows leave out; after those.
     ImageDetails(Arc<Image>),
     VolumeDetails(Arc<Volume>),
@@ -49,6 +51,7 @@ pub enum Change {
         path: String,
     },
     PutPipeline(Box<Pipeline>),
+    DeletePipeline(Uuid),
     /// Clusters that were being started when the daemon ended.
     RecoverClusters,
     DevClusters(RowChange<DevCluster>),
@@ -72,6 +75,8 @@ pub enum Change {
     SyncNetworks(Vec<Arc<Network>>),
     /// A container of a compose project is new or has another name: its stack has it, under that name.
     JoinStack(Arc<Container>),
+    /// Notes on images that are gone, last used before this moment.
+    PruneImageNotes(OffsetDateTime),
     /// Removes at most [`crate::writer::PRUNE_STEP`] rows beyond the bound; counted in [`Applied::rows_affected`].
     Prune {
         what: Growing,
@@ -99,6 +104,9 @@ pub enum Growing {
     OrphanLogs,
     /// Lines that are searched.
     LogLines,
+    /// What of the lines was passed over.
+    LogGaps,
+    ImagePulls,
 }
 
 /// What a unit of work came to.

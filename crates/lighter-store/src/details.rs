@@ -1,10 +1,12 @@
 //! What summaries of containers, images and volumes leave out, as columns beside them. The writer calls it, after the rows
 //! themselves are written.
 
-use crate::{Result, StoreError};
+use crate::writer::PRUNE_STEP;
+use crate::{Result, StoreError, timestamp};
 use lighter_domain::volume::{LOCAL, Volume};
 use lighter_domain::{Container, Image};
 use sqlx::sqlite::SqliteConnection;
+use time::OffsetDateTime;
 
 fn json<T: serde::Serialize>(table: &'static str, value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|source| StoreError::Encode { table, source })
@@ -36,6 +38,23 @@ pub(crate) async fn image_source(connection: &mut SqliteConnection, image: &str,
         "INSERT INTO imageSources (imageId, source) VALUES (?, ?) ON CONFLICT (imageId) DO UPDATE SET source = excluded.source";
     let done = sqlx::query(sql).bind(image).bind(source.as_str()).execute(connection).await;
     Ok(done.map_err(StoreError::sql("writing where an image is from"))?.rows_affected())
+}
+
+/// Of images that have no row and were last used before this moment, at most so many.
+pub(crate) async fn prune_image_notes(connection: &mut SqliteConnection, before: OffsetDateTime) -> Result<u64> {
+    let mut gone = 0;
+    for sql in [
+        "DELETE FROM imageUses WHERE imageId IN (SELECT imageId FROM imageUses WHERE usedAt < ?1 \
+         AND imageId NOT IN (SELECT digest FROM images WHERE digest IS NOT NULL) LIMIT ?2)",
+        "DELETE FROM imageSources WHERE imageId IN (SELECT imageId FROM imageSources WHERE ?1 IS NOT NULL \
+         AND imageId NOT IN (SELECT digest FROM images WHERE digest IS NOT NULL) \
+         AND imageId NOT IN (SELECT imageId FROM imageUses) \
+         AND imageId NOT IN (SELECT imageId FROM imagePulls WHERE imageId IS NOT NULL) LIMIT ?2)",
+    ] {
+        let done = sqlx::query(sql).bind(timestamp::format(before)).bind(PRUNE_STEP).execute(&mut *connection).await;
+        gone += done.map_err(StoreError::sql("forgetting images"))?.rows_affected();
+    }
+    Ok(gone)
 }
 
 pub(crate) async fn image(connection: &mut SqliteConnection, image: &Image) -> Result<u64> {

@@ -21,12 +21,14 @@ pub struct MetricsRetention {
     pub full: Duration,
     pub minutes: Duration,
     pub age: Duration,
+    /// Containers whose samples are kept, of those that are gone; `None` is no bound.
+    pub containers: Option<u64>,
 }
 
 impl Default for MetricsRetention {
     fn default() -> Self {
         let hours = |n: u64| Duration::from_secs(n * 3600);
-        Self { full: hours(1), minutes: hours(24), age: hours(30 * 24) }
+        Self { full: hours(1), minutes: hours(24), age: hours(30 * 24), containers: Some(10_000) }
     }
 }
 
@@ -71,6 +73,24 @@ pub(crate) async fn append(connection: &mut SqliteConnection, origin: &Origin, s
     .execute(connection)
     .await
     .map_err(StoreError::sql("writing a sample"))?;
+    Ok(done.rows_affected())
+}
+
+/// Containers whose samples one step removes: some thousand rows each.
+const SOURCES_STEP: u32 = 10;
+
+/// The oldest containers that are gone, beyond the newest `keep`, with their samples. How many containers went.
+pub(crate) async fn prune_sources(connection: &mut SqliteConnection, keep: u64) -> Result<u64> {
+    let done = sqlx::query(
+        "DELETE FROM metricsSources WHERE id IN (SELECT id FROM metricsSources s WHERE id NOT IN \
+         (SELECT id FROM metricsSources ORDER BY id DESC LIMIT ?1) \
+         AND NOT EXISTS (SELECT 1 FROM containers c WHERE c.id = s.containerId) ORDER BY id LIMIT ?2)",
+    )
+    .bind(i64::try_from(keep).unwrap_or(i64::MAX))
+    .bind(SOURCES_STEP)
+    .execute(connection)
+    .await
+    .map_err(StoreError::sql("pruning the sources of samples"))?;
     Ok(done.rows_affected())
 }
 
@@ -157,6 +177,13 @@ impl Store {
             .map_err(StoreError::sql("reading the sources of samples"))?;
         let now = OffsetDateTime::now_utc();
         let mut gone = 0;
+        while let Some(most) = keep.containers.filter(|most| u64::try_from(sources.len()).is_ok_and(|n| n > *most)) {
+            let step = self.apply(vec![Change::PruneMetrics(most)]).await?.rows_affected;
+            gone += step;
+            if step < u64::from(SOURCES_STEP) {
+                break;
+            }
+        }
         for source in sources {
             gone += self.apply(vec![Change::ThinMetrics(Thinning { source, now, keep })]).await?.rows_affected;
         }

@@ -1,6 +1,6 @@
 //! Pipelines as rows. That a status never goes back is the table's own rule.
 
-use crate::{Result, Store, StoreError, timestamp};
+use crate::{Keep, Result, Store, StoreError, timestamp};
 use lighter_domain::pipeline::{Pipeline, PipelineStatus, Step, StepPlan, StepStatus};
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
@@ -27,14 +27,15 @@ struct StepJson {
 
 /// Inserts or updates, inside the writer's transaction.
 pub(crate) async fn put(connection: &mut SqliteConnection, pipeline: &Pipeline) -> Result<u64> {
-    let Pipeline { id, name, steps, status, created_at, started_at, finished_at, failure_reason, workspace } = pipeline;
+    let Pipeline { id, project, name, steps, status, created_at, started_at, finished_at, failure_reason, workspace } = pipeline;
     let steps: Vec<StepJson> = steps.iter().map(to_json).collect();
     let done = sqlx::query(
-        "INSERT INTO pipelines (id, name, steps, status, createdAt, startedAt, finishedAt, failureReason, logsRef) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET steps = excluded.steps, status = excluded.status, \
+        "INSERT INTO pipelines (id, projectId, name, steps, status, createdAt, startedAt, finishedAt, failureReason, logsRef) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET steps = excluded.steps, status = excluded.status, \
          startedAt = excluded.startedAt, finishedAt = excluded.finishedAt, failureReason = excluded.failureReason",
     )
     .bind(id.to_string())
+    .bind(project.map(|id| id.to_string()))
     .bind(name.as_str())
     .bind(serde_json::to_string(&steps).map_err(|source| StoreError::Encode { table: TABLE, source })?)
     .bind(status.as_str())
@@ -55,39 +56,90 @@ fn to_json(step: &Step) -> StepJson {
     StepJson { name, image, commands, env, mounts, needs, status: status.as_str().to_owned(), container_id, exit_code }
 }
 
+/// Removes the row; what belongs to it is the caller's affair.
+pub(crate) async fn delete(connection: &mut SqliteConnection, id: Uuid) -> Result<u64> {
+    let done = sqlx::query("DELETE FROM pipelines WHERE id = ?").bind(id.to_string()).execute(connection).await;
+    Ok(done.map_err(StoreError::sql("removing a pipeline"))?.rows_affected())
+}
+
+/// Columns; `$which` is the condition. Ids are made of the time: their order is that of the pipelines.
+macro_rules! select {
+    ($which:literal) => {
+        concat!(
+            "SELECT id, projectId, name, steps, status, createdAt, startedAt, finishedAt, failureReason, logsRef FROM pipelines WHERE ",
+            $which,
+            " ORDER BY id DESC"
+        )
+    };
+}
+
 impl Store {
-    /// The newest `limit`, newest first.
-    pub async fn pipelines(&self, limit: u32) -> Result<Vec<Pipeline>> {
-        self.select_pipelines("", limit).await
+    /// At most `limit`, the newest first, from the one after the id `after` (empty: the first) on; of all projects, or of one.
+    pub async fn pipelines(&self, project: Option<Uuid>, after: &str, limit: u32) -> Result<Vec<Pipeline>> {
+        let rows = sqlx::query_as(concat!(select!("(?1 IS NULL OR projectId = ?1) AND (?2 = '' OR id < ?2)"), " LIMIT ?3"))
+            .bind(project.map(|id| id.to_string()))
+            .bind(after)
+            .bind(limit)
+            .fetch_all(self.readers())
+            .await;
+        read(rows)
     }
 
-    /// By its id, or how that begins, or by its name: the newest.
+    /// By its id, or how that begins or ends, or the newest of this name.
     pub async fn pipeline(&self, reference: &str) -> Result<Option<Pipeline>> {
         if reference.is_empty() {
             return Ok(None);
         }
-        Ok(self.select_pipelines(reference, 1).await?.pop())
+        let rows = sqlx::query_as(concat!(
+            select!("name = ?1 OR substr(id, 1, length(?1)) = ?1 OR substr(replace(id, '-', ''), -length(?1)) = ?1"),
+            " LIMIT 1"
+        ))
+        .bind(reference)
+        .fetch_all(self.readers())
+        .await;
+        Ok(read(rows)?.pop())
     }
 
-    async fn select_pipelines(&self, reference: &str, limit: u32) -> Result<Vec<Pipeline>> {
-        let rows: Vec<PipelineRow> = sqlx::query_as(
-            "SELECT id, name, steps, status, createdAt, startedAt, finishedAt, failureReason, logsRef FROM pipelines \
-             WHERE ?1 = '' OR name = ?1 OR substr(id, 1, length(?1)) = ?1 OR substr(replace(id, '-', ''), -length(?1)) = ?1 \
-             ORDER BY createdAt DESC, id DESC LIMIT ?2",
+    /// Those that are not over.
+    pub async fn pipelines_under_way(&self) -> Result<Vec<Pipeline>> {
+        read(sqlx::query_as(select!("finishedAt IS NULL")).fetch_all(self.readers()).await)
+    }
+
+    /// Those that are over and beyond what is to be kept, the oldest first, at most `limit`.
+    pub async fn pipelines_beyond(&self, keep: Keep, limit: u32) -> Result<Vec<Pipeline>> {
+        let rows = sqlx::query_as(
+            "SELECT id, projectId, name, steps, status, createdAt, startedAt, finishedAt, failureReason, logsRef FROM pipelines \
+             WHERE finishedAt IS NOT NULL AND (finishedAt < ?1 OR id NOT IN (SELECT id FROM pipelines ORDER BY id DESC LIMIT ?2)) \
+             ORDER BY id LIMIT ?3",
         )
-        .bind(reference)
+        .bind(keep.since().map(timestamp::format))
+        .bind(keep.rows.map_or(-1, |rows| i64::try_from(rows).unwrap_or(i64::MAX)))
         .bind(limit)
         .fetch_all(self.readers())
-        .await
-        .map_err(StoreError::sql("reading pipelines"))?;
-        rows.into_iter().map(Pipeline::try_from).collect()
+        .await;
+        read(rows)
     }
+
+    /// Whether a pipeline other than `id` has this workspace.
+    pub async fn workspace_is_shared(&self, workspace: &str, id: Uuid) -> Result<bool> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pipelines WHERE logsRef = ? AND id <> ?)")
+            .bind(workspace)
+            .bind(id.to_string())
+            .fetch_one(self.readers())
+            .await
+            .map_err(StoreError::sql("reading the pipelines of a workspace"))
+    }
+}
+
+fn read(rows: Result<Vec<PipelineRow>, sqlx::Error>) -> Result<Vec<Pipeline>> {
+    rows.map_err(StoreError::sql("reading pipelines"))?.into_iter().map(Pipeline::try_from).collect()
 }
 
 #[derive(FromRow)]
 #[sqlx(rename_all = "camelCase")]
 struct PipelineRow {
     id: String,
+    project_id: Option<String>,
     name: String,
     steps: String,
     status: String,
@@ -115,8 +167,10 @@ impl TryFrom<PipelineRow> for Pipeline {
                 exit_code,
             })
         };
+        let uuid = |text: &str| Uuid::parse_str(text).map_err(|e| corrupt(format!("{text:?}: {e}")));
         Ok(Self {
-            id: Uuid::parse_str(&row.id).map_err(|e| corrupt(e.to_string()))?,
+            id: uuid(&row.id)?,
+            project: row.project_id.as_deref().map(uuid).transpose()?,
             steps: steps.into_iter().map(step).collect::<Result<_>>()?,
             status: PipelineStatus::parse(&row.status).ok_or_else(|| corrupt("unknown status".to_owned()))?,
             created_at: date(&row.created_at)?,

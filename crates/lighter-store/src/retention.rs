@@ -7,6 +7,9 @@ use sqlx::sqlite::SqliteConnection;
 use std::time::Duration;
 use time::OffsetDateTime;
 
+/// How long it is known of an image that is gone when it was used and where it was from: it may come again.
+const IMAGE_NOTES: time::Duration = time::Duration::days(30);
+
 /// Of one table; `None` is no bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Keep {
@@ -15,6 +18,12 @@ pub struct Keep {
 }
 
 impl Keep {
+    /// Nothing older than this moment.
+    pub(crate) fn since(self) -> Option<OffsetDateTime> {
+        let ago = |age| OffsetDateTime::now_utc().saturating_sub(time::Duration::try_from(age).unwrap_or(time::Duration::MAX));
+        self.age.map(ago)
+    }
+
     pub const fn rows(rows: u64) -> Self {
         Self { rows: Some(rows), age: None }
     }
@@ -27,8 +36,9 @@ pub struct Retention {
     pub shim_events: Keep,
     /// Log lines of containers that are gone, counted among all of `containerLogs`.
     pub orphan_logs: Keep,
-    /// Lines that are searched, of all containers.
+    /// Lines that are searched, of all containers, and what of them was passed over.
     pub log_lines: Keep,
+    pub image_pulls: Keep,
     pub metrics: MetricsRetention,
 }
 
@@ -39,6 +49,9 @@ pub struct Pruned {
     pub shim_events: u64,
     pub orphan_logs: u64,
     pub log_lines: u64,
+    pub log_gaps: u64,
+    pub image_pulls: u64,
+    pub image_notes: u64,
     pub metrics: u64,
 }
 
@@ -54,12 +67,15 @@ pub enum Bound {
 impl Store {
     /// Removes what is beyond what is to be kept.
     pub async fn prune(&self, keep: Retention) -> Result<Pruned> {
-        let Retention { events, shim_events, orphan_logs, log_lines, metrics } = keep;
+        let Retention { events, shim_events, orphan_logs, log_lines, image_pulls, metrics } = keep;
         Ok(Pruned {
             events: self.prune_table(Growing::Events, events).await?,
             shim_events: self.prune_table(Growing::ShimEvents, shim_events).await?,
             orphan_logs: self.prune_table(Growing::OrphanLogs, orphan_logs).await?,
             log_lines: self.prune_table(Growing::LogLines, log_lines).await?,
+            log_gaps: self.prune_table(Growing::LogGaps, log_lines).await?,
+            image_pulls: self.prune_table(Growing::ImagePulls, image_pulls).await?,
+            image_notes: self.prune_image_notes().await?,
             metrics: self.prune_metrics(metrics).await?,
         })
     }
@@ -67,9 +83,7 @@ impl Store {
     /// The same of one table; how many rows were removed.
     pub async fn prune_table(&self, what: Growing, keep: Keep) -> Result<u64> {
         let newest = keep.rows.map(Bound::Newest);
-        let since = keep
-            .age
-            .map(|age| OffsetDateTime::now_utc().saturating_sub(time::Duration::try_from(age).unwrap_or(time::Duration::MAX)));
+        let since = keep.since();
         let mut total = 0;
         for bound in [newest, since.map(Bound::Since)].into_iter().flatten() {
             loop {
@@ -81,6 +95,19 @@ impl Store {
             }
         }
         Ok(total)
+    }
+
+    /// When and whence an image came is forgotten some time after it is gone.
+    async fn prune_image_notes(&self) -> Result<u64> {
+        let mut total = 0;
+        loop {
+            let before = OffsetDateTime::now_utc() - IMAGE_NOTES;
+            let step = self.apply(vec![Change::PruneImageNotes(before)]).await?.rows_affected;
+            total += step;
+            if step < u64::from(PRUNE_STEP) {
+                return Ok(total);
+            }
+        }
     }
 
     /// Keeps the newest `keep` of Docker's events; how many were removed.
@@ -129,6 +156,8 @@ pub(crate) async fn step(connection: &mut SqliteConnection, what: Growing, bound
             statements!("containerLogs", "createdAt", "NOT EXISTS (SELECT 1 FROM containers c WHERE c.id = t.containerId)")
         }
         Growing::LogLines => statements!("logLines", "timestamp", "1"),
+        Growing::LogGaps => statements!("logGaps", "until", "1"),
+        Growing::ImagePulls => statements!("imagePulls", "pulledAt", "1"),
     };
     let query = match bound {
         Bound::Newest(keep) => sqlx::query(newest).bind(i64::try_from(keep).unwrap_or(i64::MAX)),

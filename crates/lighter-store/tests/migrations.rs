@@ -155,6 +155,42 @@ async fn a_status_is_one_of_three_and_memberships_follow_their_container() {
     assert_eq!(left, 0);
 }
 
+/// Whoever lands a migration need not think of it: the database of each version, from the one that has events on, is opened.
+#[tokio::test]
+async fn every_later_version_upgrades_to_the_same_schema() {
+    let f = Fixture::new().await;
+    let schema = "SELECT coalesce(sql, name) FROM sqlite_schema WHERE name NOT GLOB '_sqlx*' ORDER BY type, name";
+    let whole: Vec<String> = sqlx::query_scalar(schema).fetch_all(&mut f.raw().await).await.unwrap();
+    let mut versions: Vec<String> =
+        std::fs::read_dir(migrations()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    versions.sort();
+    assert!(versions.len() > 15);
+    for last in 4..versions.len() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        let keep: Vec<&str> = versions[..=last].iter().map(|name| &name[..4]).collect();
+        let mut db = database_of(&path, &keep).await;
+        sqlx::raw_sql(ROWS).execute(&mut db).await.unwrap();
+        db.close().await.unwrap();
+        let store = Store::open(&path).await.unwrap();
+        assert_eq!(store.containers().fetch_all().await.unwrap().len(), 1, "{}", versions[last]);
+        assert_eq!(store.stacks().fetch_all().await.unwrap().len(), 1);
+        let mut db = raw(&path).await;
+        let status: String = sqlx::query_scalar("SELECT status FROM stacks").fetch_one(&mut db).await.unwrap();
+        assert_eq!(status, "running", "{}", versions[last]);
+        let now: Vec<String> = sqlx::query_scalar(schema).fetch_all(&mut db).await.unwrap();
+        assert_eq!(now, whole, "{}", versions[last]);
+        store.close().await.unwrap();
+    }
+}
+
+const ROWS: &str = "\
+    INSERT INTO containers (id, name, image, status, createdAt, updatedAt) \
+     VALUES ('6ba7b810-9dad-11d1-80b4-00c04fd430c8', 'old', 'busybox', 'running', '2024-05-06T07:08:09Z', '2024-05-06T07:08:09Z'); \
+    INSERT INTO stacks (id, name, createdAt, containerNames) \
+     VALUES ('6ba7b810-9dad-11d1-80b4-00c04fd430c9', 'shop', '2024-05-06T07:08:09Z', '[\"old\"]'); \
+    INSERT INTO containerStacks SELECT c.id, s.id FROM containers c, stacks s;";
+
 const CONTAINER: &str = "INSERT INTO containers VALUES ('6ba7b810-9dad-11d1-80b4-00c04fd430c8', 'old', 'busybox', 'stopped', '[\"1:2\"]', \
                          '2024-05-06 07:08:09.123', '2024-05-06T07:08:09Z')";
 

@@ -50,6 +50,8 @@ pub struct MetricsFile {
     pub full: Option<String>,
     pub minutes: Option<String>,
     pub age: Option<String>,
+    /// Of those that are gone.
+    pub containers: Option<u64>,
 }
 
 /// What is kept.
@@ -59,6 +61,8 @@ pub struct RetentionFile {
     pub events: KeepFile,
     pub requests: KeepFile,
     pub logs: KeepFile,
+    pub pulls: KeepFile,
+    pub pipelines: KeepFile,
     pub metrics: MetricsFile,
 }
 
@@ -67,6 +71,7 @@ pub struct RetentionFile {
 pub struct RecordConfig {
     pub policies: Vec<PolicySocket>,
     pub retention: Retention,
+    pub pipelines: Keep,
     pub metrics_interval: Duration,
 }
 
@@ -74,14 +79,15 @@ impl RecordConfig {
     pub fn new(policies: Vec<PolicyFile>, file: RetentionFile) -> Result<Self, ConfigError> {
         let defaults = CoreConfig::new(PathBuf::new());
         let before = defaults.retention;
-        let RetentionFile { events, requests, logs, metrics } = file;
-        let MetricsFile { interval, full, minutes, age } = metrics;
+        let RetentionFile { events, requests, logs, pulls, pipelines, metrics } = file;
+        let MetricsFile { interval, full, minutes, age, containers } = metrics;
         let span = |key, text: Option<String>, default| text.map_or(Ok(default), |text| span(key, &text));
         let kept = before.metrics;
         let metrics = MetricsRetention {
             full: span("metrics.full", full, kept.full)?,
             minutes: span("metrics.minutes", minutes, kept.minutes)?,
             age: span("metrics.age", age, kept.age)?,
+            containers: containers.map_or(kept.containers, |n| (n > 0).then_some(n)),
         };
         if metrics.full > metrics.minutes || metrics.minutes > metrics.age {
             return Err(ConfigError::Retention {
@@ -91,11 +97,13 @@ impl RecordConfig {
         }
         Ok(Self {
             policies: policies.into_iter().map(policy).collect::<Result<_, _>>()?,
+            pipelines: keep("pipelines", pipelines, defaults.pipelines)?,
             metrics_interval: span("metrics.interval", interval, defaults.metrics_interval)?,
             retention: Retention {
                 events: keep("events", events, before.events)?,
                 shim_events: keep("requests", requests, before.shim_events)?,
                 log_lines: keep("logs", logs, before.log_lines)?,
+                image_pulls: keep("pulls", pulls, before.image_pulls)?,
                 metrics,
                 ..before
             },
@@ -167,11 +175,13 @@ mod tests {
             (CoreConfig::new(PathBuf::new()).retention, Duration::from_secs(10))
         );
         let file = r#"{"events": {"rows": 5}, "requests": {"rows": 0, "age": "48h"}, "logs": {"age": "0s"},
-            "metrics": {"interval": "0s", "full": "10m"}}"#;
+            "metrics": {"interval": "0s", "full": "10m", "containers": 0}, "pipelines": {"rows": 7}, "pulls": {"age": "48h"}}"#;
         let config = of("[]", file).unwrap();
         let day2 = Some(Duration::from_secs(48 * 3600));
         assert_eq!((config.retention.events, config.retention.shim_events), (Keep::rows(5), Keep { rows: None, age: day2 }));
         assert_eq!((config.retention.log_lines.age, config.metrics_interval), (None, Duration::ZERO));
+        assert_eq!((config.pipelines.rows, config.pipelines.age), (Some(7), defaults.pipelines.age));
+        assert_eq!((config.retention.image_pulls.age, config.retention.metrics.containers), (day2, None));
         assert!(of("[]", r#"{"logs": {"age": "soon"}}"#).is_err());
         assert!(of("[]", r#"{"metrics": {"full": "48h"}}"#).is_err());
     }

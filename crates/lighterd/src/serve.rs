@@ -86,6 +86,7 @@ async fn start(config: &Config, chosen: Chosen) -> anyhow::Result<(Daemon, Opene
     core.record = config.record;
     core.engine_timeout = config.engine_timeout;
     core.retention = config.kept.retention;
+    core.pipelines = config.kept.pipelines;
     core.metrics_interval = config.kept.metrics_interval;
     core.gc = config.image_gc.clone();
     core.defaults = ContainerDefaults {

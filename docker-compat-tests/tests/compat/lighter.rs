@@ -148,11 +148,35 @@ fn a_pipeline_runs_from_a_file() {
     assert!(run(t.daemon, &["pipeline", "list"]).ok().contains(&name));
     std::fs::write(&file, "name: x\nsteps: []\n").unwrap();
     assert!(run(t.daemon, &["pipeline", "run", file.to_str().unwrap()]).fails(1).contains("a pipeline needs a step"));
-    let steps = t.docker(&["ps", "-aq", "--filter", "label=lighter.pipeline.step"]).ok().to_owned();
-    t.docker(&[&["rm", "-f"][..], &steps.split_whitespace().collect::<Vec<_>>()].concat()).ok();
-    for volume in t.docker(&["volume", "ls", "-q", "--filter", "name=pipeline-"]).ok().split_whitespace() {
-        t.docker(&["volume", "rm", volume]);
-    }
+    let workspace = shown["workspace"].as_str().unwrap();
+    assert_eq!(t.docker(&["volume", "ls", "-q", "--filter", &format!("name={workspace}")]).ok(), workspace);
+    // The newest of this name, and then the one before it.
+    run(t.daemon, &["pipelines", "rm", &name, &name]).ok();
+    assert!(run(t.daemon, &["pipeline", "rm", &name]).fails(1).contains("No such pipeline"));
+    assert_eq!(t.docker(&["volume", "ls", "-q", "--filter", &format!("name={workspace}")]).ok(), "");
+    assert_eq!(t.docker(&["ps", "-aq", "--filter", &format!("name={name}-")]).ok(), "");
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn a_pipeline_pulls_an_image_that_is_missing() {
+    let Some(t) = ours() else { return };
+    let registry = docker_compat_tests::registry::Registry::start();
+    let (image, name) = (registry.name("tools/busybox:1"), t.name("pulls"));
+    t.docker(&["tag", "busybox", &image]).ok();
+    t.docker(&["push", "-q", &image]).ok();
+    t.docker(&["rmi", &image]).ok();
+    let dir = daemon::scratch("pull-pipeline");
+    let file = dir.join("pipeline.yaml");
+    let text = |image: &str| format!("name: {name}\nsteps:\n- {{name: one, image: '{image}', commands: [echo pulled]}}\n");
+    std::fs::write(&file, text(&image)).unwrap();
+    let out = run(t.daemon, &["pipeline", "run", file.to_str().unwrap()]);
+    assert!(out.ok().contains("one | pulled"), "{}", out.stdout);
+    std::fs::write(&file, text(&registry.name("tools/none:1"))).unwrap();
+    let out = run(t.daemon, &["pipeline", "run", file.to_str().unwrap()]);
+    assert!(out.code == 1 && out.stdout.contains("the step \"one\": ") && out.stdout.contains("not found"), "{}", out.stdout);
+    run(t.daemon, &["pipeline", "rm", &name, &name]).ok();
+    t.docker(&["rmi", &image]).ok();
     std::fs::remove_dir_all(dir).unwrap();
 }
 

@@ -5,6 +5,7 @@ mod daemon;
 mod full_disk;
 mod health;
 mod networks;
+mod pipelines;
 mod pull;
 mod reboot;
 mod survival;

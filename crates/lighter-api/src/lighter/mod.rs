@@ -38,6 +38,7 @@ pub static ROUTES: &[Route] = routes! {
     GET    "/lighter/v1/pipelines"                LighterPipelines        None      Read(pipelines::list)
     POST   "/lighter/v1/pipelines"                LighterPipelineRun      None      Change(pipelines::run)
     GET    "/lighter/v1/pipelines/{id}"           LighterPipeline         None      Read(pipelines::show)
+    DELETE "/lighter/v1/pipelines/{id}"           LighterPipelineRemove   None      Change(pipelines::remove)
     POST   "/lighter/v1/pipelines/{id}/cancel"    LighterPipelineCancel   None      Change(pipelines::cancel)
     POST   "/lighter/v1/pipelines/{id}/rerun"     LighterPipelineRerun    None      Change(pipelines::rerun)
     GET    "/lighter/v1/ports"                    LighterPorts            None      Read(machine::ports)

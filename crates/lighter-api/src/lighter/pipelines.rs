@@ -1,5 +1,6 @@
-//! Pipelines: started, shown, cancelled, run once more.
+//! Pipelines: started, shown, cancelled, run once more, removed.
 
+use super::page;
 use crate::body::{self, json};
 use crate::call::{Answer, Call};
 use crate::failure::Failure;
@@ -23,14 +24,16 @@ pub async fn run(mut call: Call) -> Answer {
     // `source:target[:options]`: a source that is a path is the host's.
     let sources = plans.iter().flat_map(|p| &p.mounts).filter_map(|m| m.split(':').next()).filter(|s| s.starts_with('/'));
     call.ticket.host_paths(sources);
-    let pipeline = call.daemon.pipeline_run(&asked.name, plans).await?;
+    let pipeline = call.daemon.pipeline_run(&asked.name, asked.stack.as_deref(), plans).await?;
     Ok(json(StatusCode::CREATED, &shown(pipeline)))
 }
 
 pub async fn list(call: Call) -> Answer {
-    call.only(&["limit"])?;
-    let items = call.daemon.pipelines(call.limit()?).await?.into_iter().map(shown).collect::<Vec<_>>();
-    Ok(json(StatusCode::OK, &wire::Page { items, next: None }))
+    call.only(&["stack", "limit", "cursor"])?;
+    let limit = call.limit()?;
+    let stack = call.query.optional("stack").filter(|stack| !stack.is_empty());
+    let items: Vec<_> = call.daemon.pipelines(stack, call.query.get("cursor"), limit).await?.into_iter().map(shown).collect();
+    Ok(json(StatusCode::OK, &page(items, limit, |pipeline| pipeline.id.clone())))
 }
 
 pub async fn show(call: Call) -> Answer {
@@ -52,8 +55,15 @@ pub async fn rerun(mut call: Call) -> Answer {
     Ok(json(StatusCode::CREATED, &shown(pipeline)))
 }
 
+pub async fn remove(mut call: Call) -> Answer {
+    call.only(&[])?;
+    call.drain().await?;
+    call.daemon.pipeline_remove(&call.name).await?;
+    Ok(body::empty(StatusCode::NO_CONTENT))
+}
+
 fn shown(pipeline: Pipeline) -> wire::Pipeline {
-    let Pipeline { id, name, steps, status, created_at, started_at, finished_at, failure_reason, workspace } = pipeline;
+    let Pipeline { id, project, name, steps, status, created_at, started_at, finished_at, failure_reason, workspace } = pipeline;
     let step = |step: Step| {
         let Step { plan, status, container_id, exit_code } = step;
         let StepPlan { name, image, commands: _, env: _, mounts: _, needs } = plan;
@@ -61,6 +71,7 @@ fn shown(pipeline: Pipeline) -> wire::Pipeline {
     };
     wire::Pipeline {
         id: id.to_string(),
+        project_id: project.map(|id| id.to_string()),
         name,
         status: status.as_str().to_owned(),
         created_at,

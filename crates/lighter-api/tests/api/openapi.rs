@@ -163,7 +163,15 @@ fn answers_have_the_documented_form() {
     document.check("LighterPipelineRerun", &api.post("/lighter/v1/pipelines/p/rerun", ""));
     let long = json!({"name": "q", "steps": [{"name": "a", "image": "busybox", "commands": ["sleep 1000"]}]}).to_string();
     api.post("/lighter/v1/pipelines", &long);
+    document.check("LighterPipelineRemove", &api.send("DELETE", "/lighter/v1/pipelines/q", ""));
     document.check("LighterPipelineCancel", &api.post("/lighter/v1/pipelines/q/cancel", ""));
+    crate::support::eventually("it can be removed", || {
+        let removed = api.send("DELETE", "/lighter/v1/pipelines/q", "");
+        document.check("LighterPipelineRemove", &removed);
+        removed.status == 204
+    });
+    document.check("LighterPipelineRemove", &api.send("DELETE", "/lighter/v1/pipelines/q", ""));
+    document.check("LighterPipelines", &api.get("/lighter/v1/pipelines?stack=nope"));
     document.all_seen();
     let explained = api.get("/lighter/v1/containers/web/explain").json();
     assert_eq!(explained["id"], json!(id));

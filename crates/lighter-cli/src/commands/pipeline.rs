@@ -5,8 +5,8 @@ use crate::args::Pipeline as Args;
 use crate::client::{Target, segment};
 use crate::show::{self, table::Table, text};
 use anyhow::Context as _;
-use lighter_wire::lighter::{LogPage, NewPipeline, Page, Pipeline};
-use std::collections::HashSet;
+use lighter_wire::lighter::{LogLine, LogPage, NewPipeline, Pipeline};
+use std::collections::HashMap;
 use std::process::ExitCode;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -36,7 +36,14 @@ pub async fn run(asker: &Asker, what: Args) -> anyhow::Result<ExitCode> {
             show::line(&format!("{} ({}) is cancelled", text::inert(&told.name), short(&told.id)))?;
             Ok(ExitCode::SUCCESS)
         }
-        Args::List { limit } => list(asker, limit).await.map(|()| ExitCode::SUCCESS),
+        Args::List { stack, limit } => list(asker, stack, limit).await.map(|()| ExitCode::SUCCESS),
+        Args::Rm { pipelines } => {
+            for one in &pipelines {
+                asker.client.delete(&Target::new(&format!("pipelines/{}", segment(one)))).await?;
+                show::line(&text::inert(one))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         Args::Show { pipeline } => {
             let one = get(asker, &pipeline).await?;
             if asker.json {
@@ -68,18 +75,14 @@ async fn follow(asker: &Asker, begun: Pipeline, detach: bool) -> anyhow::Result<
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let mut seen = HashSet::new();
+    let mut seen = HashMap::new();
     loop {
         let now = get(asker, &begun.id).await?;
         let over = now.finished_at.is_some();
         for step in &now.steps {
             let (Some(id), false) = (&step.container_id, asker.json || step.status == "skipped") else { continue };
-            let target = Target::new("logs/search").with("container", id).with("limit", "1000");
-            let page: LogPage = asker.client.get(&target).await?;
-            for line in page.items.iter().rev() {
-                if seen.insert(line.id) {
-                    show::line(&format!("{} | {}", text::inert(&step.name), text::inert(&line.message)))?;
-                }
+            for line in new_lines(asker, id, seen.entry(id.clone()).or_default()).await? {
+                show::line(&format!("{} | {}", text::inert(&step.name), text::inert(&line.message)))?;
             }
         }
         if over {
@@ -96,14 +99,33 @@ async fn follow(asker: &Asker, begun: Pipeline, detach: bool) -> anyhow::Result<
     }
 }
 
-async fn list(asker: &Asker, limit: u32) -> anyhow::Result<()> {
-    let page: Page<Pipeline> = asker.client.get(&Target::new("pipelines").with("limit", limit.to_string())).await?;
+/// What a container has printed after the line `last`, the oldest first; `last` is then the newest.
+async fn new_lines(asker: &Asker, container: &str, last: &mut i64) -> anyhow::Result<Vec<LogLine>> {
+    let target = Target::new("logs/search").with("container", container).with("limit", "1000");
+    let (mut lines, mut cursor): (Vec<LogLine>, Option<String>) = (Vec::new(), None);
+    loop {
+        let page: LogPage = asker.client.get(&target.clone().with_all("cursor", &cursor)).await?;
+        let known = page.items.iter().any(|line| line.id <= *last);
+        lines.extend(page.items.into_iter().take_while(|line| line.id > *last));
+        cursor = page.next;
+        if known || cursor.is_none() {
+            break;
+        }
+    }
+    lines.reverse();
+    *last = lines.last().map_or(*last, |line| line.id);
+    Ok(lines)
+}
+
+async fn list(asker: &Asker, stack: Option<String>, limit: u32) -> anyhow::Result<()> {
+    let target = Target::new("pipelines").with_all("stack", &stack);
+    let (items, _): (Vec<Pipeline>, _) = asker.client.list(&target, limit.max(1) as usize).await?;
     if asker.json {
-        return show::json(page.items);
+        return show::json(items);
     }
     let now = OffsetDateTime::now_utc();
     let mut table = Table::new(&["PIPELINE", "NAME", "STATUS", "BEGUN", "TOOK", "STEPS", "REASON"]);
-    for one in page.items {
+    for one in items {
         let done = one.steps.iter().filter(|s| s.status == "success").count();
         table.row([
             short(&one.id),

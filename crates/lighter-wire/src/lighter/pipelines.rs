@@ -9,6 +9,9 @@ use time::OffsetDateTime;
 #[serde(deny_unknown_fields)]
 pub struct NewPipeline {
     pub name: String,
+    /// The stack that it is for: one that is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<String>,
     pub steps: Vec<NewStep>,
 }
 
@@ -34,6 +37,8 @@ pub struct NewStep {
 pub struct Pipeline {
     /// A UUID.
     pub id: String,
+    /// Of the stack that it is for.
+    pub project_id: Option<String>,
     pub name: String,
     /// `pending`, `running`, `success`, `failed`.
     pub status: String,
