@@ -51,6 +51,8 @@ compat | compat-dockerd)
     # `script` of bsdutils gives the terminal; stty is coreutils; `docker top` asks the machine's ps.
     have script || apt_install bsdutils
     have openssl || apt_install openssl
+    # What the kernel has of our rules is read with nft.
+    have nft || apt_install nftables
     have ps || apt_install procps
     if [ "$verb" = compat ]; then
         static_programs

@@ -230,6 +230,7 @@ for p in /proc/[0-9]*; do
 done
 grep -F "$WATCHED_ROOTS/" /proc/mounts | cut -d' ' -f2 | sort -r | while read -r m; do umount -l "$m"; done
 ip link delete "$WATCHED_BRIDGE" 2>/dev/null
+nft delete table inet "lighter-$WATCHED_BRIDGE" 2>/dev/null
 "#;
 
 fn daemon_flags(roots: &Path, socket: &Path) -> Vec<String> {
@@ -256,7 +257,7 @@ fn daemon_flags(roots: &Path, socket: &Path) -> Vec<String> {
 
 /// Name and address of the bridge for a daemon on these roots: the same for the
 /// next daemon there, another for every other.
-fn bridge_of(roots: &Path) -> (String, String) {
+pub(crate) fn bridge_of(roots: &Path) -> (String, String) {
     use std::hash::{Hash, Hasher};
     let mut hasher = std::hash::DefaultHasher::new();
     roots.hash(&mut hasher);

@@ -14,6 +14,7 @@
 pub mod cli;
 pub mod compose;
 pub mod daemon;
+pub mod estate;
 pub mod http;
 pub mod leaks;
 pub mod lighter;

@@ -80,7 +80,7 @@ fn settle(mut container: Container, found: Option<FoundState>) -> (Container, Ve
         Some(FoundState::Running { pid, started_at, paused, placement }) => {
             container.state = if paused { ContainerState::Paused { pid } } else { ContainerState::Running { pid } };
             container.started_at = Some(started_at);
-            crate::networks::place(&mut container, placement);
+            crate::networks::place_again(&mut container, placement);
             (container, Vec::new())
         }
         Some(FoundState::Exited(exit)) if believed_live => ended(container, exit),

@@ -401,6 +401,9 @@ impl Host {
     pub(crate) fn restore(&mut self, live: Vec<(String, Attachment)>) -> Result<Vec<Restored>, NetworkError> {
         self.restored = true;
         if live.is_empty() {
+            if let Err(error) = self.forget_ports() {
+                tracing::warn!(%error, "the rules of an earlier daemon could not be put right");
+            }
             return Ok(Vec::new());
         }
         let veths = links::marked_veths(&mut self.route).map_err(kernel("list interfaces"))?;
@@ -427,25 +430,35 @@ impl Host {
 
     fn restore_endpoint(&mut self, endpoint: &Endpoint, veths: &[links::Link]) -> Result<(), NetworkError> {
         let device = self.ensure_device_of(&endpoint.network_id)?;
-        if let Some(link) = veths.iter().find(|link| link.name == endpoint.host_ifname)
-            && link.master != device
-            && let Err(error) = links::enslave(&mut self.route, &link.name, device)
-        {
-            tracing::warn!(interface = link.name, %error, "cannot put the interface on its bridge");
+        if !endpoint.host_ifname.is_empty() {
+            let Some(link) = veths.iter().find(|link| link.name == endpoint.host_ifname) else {
+                // The earlier daemon was taking it off the network when it ended.
+                let name = endpoint.host_ifname.clone();
+                return Err(NetworkError::NoInterface { name, container_id: endpoint.container_id.clone() });
+            };
+            if link.master != device
+                && let Err(error) = links::enslave(&mut self.route, &link.name, device)
+            {
+                tracing::warn!(interface = link.name, %error, "cannot put the interface on its bridge");
+            }
         }
         let mut shared = self.shared.lock();
         let unknown = || NetworkError::UnknownNetwork { id: endpoint.network_id.clone() };
         shared.nets.get_mut(&endpoint.network_id).ok_or_else(unknown)?.leases.restore(endpoint)
     }
 
-    /// Deletes our interfaces that belong to no container.
+    /// Deletes our interfaces that belong to no container, and those of living ones that nobody wrote down: the earlier daemon
+    /// was putting it onto a network when it ended.
     pub(crate) fn reconcile(&mut self, live: &[String]) -> Result<Vec<String>, NetworkError> {
         let ids: Vec<String> = self.shared.lock().nets.keys().cloned().collect();
         let bridges: HashSet<u32> = self.checked.values().copied().collect();
         let mut removed = Vec::new();
         for link in links::marked_veths(&mut self.route).map_err(kernel("list interfaces"))? {
             let ours = match ids.iter().find_map(|id| parse_alias(&link.alias, id)) {
-                Some((container, _)) => !live.iter().any(|id| id == container),
+                Some((container, _)) => {
+                    // Of one whose places could not be read we know nothing.
+                    self.shared.lock().attached.contains_key(container) || !live.iter().any(|id| id == container)
+                }
                 // Died between the two messages of its making, if that is possible at all.
                 None => link.alias.is_empty() && bridges.contains(&link.master),
             };

@@ -35,15 +35,15 @@ impl Host {
         if self.is_default(id) { self.owner.clone() } else { format!("{}#{id}", self.owner) }
     }
 
-    /// Called once: removes bridges of networks that are no more, and sees to those of the others. What cannot be had now is
-    /// tried again when a container wants it.
+    /// Called once: removes bridges and parents of networks that are no more, and sees to those of the others. What cannot be had
+    /// now is tried again when a container wants it.
     pub(crate) fn welcome(&mut self, default: &str) -> Result<(), NetworkError> {
         let prefix = format!("{}#", self.owner);
-        for link in links::bridges(&mut self.route).map_err(kernel("list bridges"))? {
+        for link in links::labelled(&mut self.route, &prefix).map_err(kernel("list interfaces"))? {
             let orphan = link.alias.strip_prefix(&prefix).is_some_and(|id| !self.shared.lock().nets.contains_key(id));
             if orphan {
-                tracing::info!(bridge = link.name, "removing the bridge of a network that is no more");
-                links::delete(&mut self.route, &link.name).map_err(kernel(format!("delete bridge {}", link.name)))?;
+                tracing::info!(interface = link.name, "removing the interface of a network that is no more");
+                links::delete(&mut self.route, &link.name).map_err(kernel(format!("delete interface {}", link.name)))?;
             }
         }
         let spec = self.spec(default)?;
@@ -293,6 +293,19 @@ impl Host {
             Err(error) => return Err(firewall_error(error, &table, "write")),
         }
         Ok(())
+    }
+
+    /// Nobody lives who was there before us: so no port is published, whatever an earlier daemon left in the table.
+    pub(crate) fn forget_ports(&mut self) -> Result<(), NetworkError> {
+        if !self.checked.is_empty() {
+            return self.ensure_rules();
+        }
+        let table = self.config.table_name();
+        match self.netfilter.as_mut().map(|nl| self.firewall.remove(nl)) {
+            // A table of somebody else's is none of our affair before we need its name.
+            None | Some(Ok(()) | Err(FirewallError::Taken(_))) => Ok(()),
+            Some(Err(error)) => Err(firewall_error(error, &table, "delete")),
+        }
     }
 
     /// Somebody has changed rules; perhaps ours.

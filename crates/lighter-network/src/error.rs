@@ -152,6 +152,14 @@ pub enum NetworkError {
         /// Outside, reserved or in use.
         why: &'static str,
     },
+    /// The interface of a place to be restored is gone.
+    #[error("interface {name} of container {container_id} is gone")]
+    NoInterface {
+        /// Its end on the host.
+        name: String,
+        /// The container.
+        container_id: String,
+    },
     /// The endpoint is not (or no longer) one of this network.
     #[error("endpoint {endpoint_id} is not known to this network")]
     UnknownEndpoint {

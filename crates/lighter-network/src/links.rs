@@ -134,14 +134,11 @@ pub(crate) fn marked_veths(nl: &mut Netlink) -> io::Result<Vec<Link>> {
     Ok(links)
 }
 
-/// All bridges, with their aliases.
-pub(crate) fn bridges(nl: &mut Netlink) -> io::Result<Vec<Link>> {
-    let ask = link(vec![
-        LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]),
-        LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]),
-    ]);
+/// All interfaces whose alias begins so, of whatever kind.
+pub(crate) fn labelled(nl: &mut Netlink, prefix: &str) -> io::Result<Vec<Link>> {
+    let ask = link(vec![LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])]);
     let mut links: Vec<Link> = nl.dump(RouteNetlinkMessage::GetLink(ask))?;
-    links.retain(|link| link.kind == "bridge");
+    links.retain(|link| link.alias.starts_with(prefix));
     Ok(links)
 }
 

@@ -103,16 +103,29 @@ impl Element {
     }
 }
 
+/// What `nft` shows keys and values as: the numbers that it has for a protocol, an address and a port, six bits each.
+fn types(map: Map) -> (u32, u32) {
+    const PROTOCOL: u32 = 12;
+    const PORT: u32 = 13;
+    let address = match map.family() {
+        Family::V4 => 7,
+        Family::V6 => 8,
+    };
+    let value = address << 6 | PORT;
+    (PROTOCOL << if map.is_addressed() { 12 } else { 6 } | if map.is_addressed() { value } else { PORT }, value)
+}
+
 /// An empty map.
 pub(crate) fn create(table: &str, map: Map, id: u32) -> Request<NetfilterMessage> {
     let (key, value) = map.sizes();
+    let (key_type, value_type) = types(map);
     let attributes = vec![
         SetAttribute::Table(table.to_owned()),
         SetAttribute::Name(map.name().to_owned()),
         SetAttribute::Flags(SetFlags::Map),
-        SetAttribute::KeyType(0),
+        SetAttribute::KeyType(key_type),
         SetAttribute::KeyLen(key),
-        SetAttribute::DataType(0),
+        SetAttribute::DataType(value_type),
         SetAttribute::DataLen(value),
         SetAttribute::Id(id),
     ];

@@ -6,6 +6,7 @@ mod full_disk;
 mod health;
 mod networks;
 mod pipelines;
+mod projects;
 mod pull;
 mod reboot;
 mod survival;

@@ -21,6 +21,17 @@ pub(crate) fn place(container: &mut Container, placement: Placement) {
     container.ports = ports;
 }
 
+/// The same at start-up: a daemon that was taking the container off a network when it died may have left it without a place
+/// there. Of the host's network and of none the engine says nothing.
+pub(crate) fn place_again(container: &mut Container, placement: Placement) {
+    for (name, status) in &mut container.networks {
+        if !placement.networks.contains_key(name) && !matches!(name.as_str(), "host" | "none") {
+            *status = EndpointStatus { network_id: std::mem::take(&mut status.network_id), ..EndpointStatus::default() };
+        }
+    }
+    place(container, placement);
+}
+
 /// A container that does not run is on its networks by name only, and publishes nothing.
 pub(crate) fn unplace(container: &mut Container) {
     for endpoint in container.networks.values_mut() {

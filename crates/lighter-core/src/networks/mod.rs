@@ -12,7 +12,7 @@ pub(crate) mod links;
 mod uses;
 
 pub(crate) use endpoints::{Asked, main, settle};
-pub(crate) use joining::{joined, left, place, unplace};
+pub(crate) use joining::{joined, left, place, place_again, unplace};
 pub(crate) use uses::NetworkUses;
 
 use crate::daemon::{Daemon, Shared};

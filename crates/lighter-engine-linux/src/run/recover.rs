@@ -40,9 +40,12 @@ impl Inner {
         let ids: Vec<String> = live.iter().map(|(id, _)| id.clone()).collect();
         let restored = self.networks.restore(live).await;
         let restored = restored.map_err(|e| Error::internal(format!("cannot restore the network: {}", in_full(&e))))?;
-        for (container, (_, lost)) in ids.iter().zip(restored) {
-            for error in lost {
-                tracing::warn!(container, error = in_full(&error), "a container's network could not be restored");
+        for (container, (attachment, lost)) in ids.iter().zip(restored) {
+            for error in &lost {
+                tracing::warn!(container, error = in_full(error), "a container's network could not be restored");
+            }
+            if let Some(id) = ContainerId::parse(container).filter(|_| !lost.is_empty()) {
+                files::replace_attachment(&self.layout.run_dir(&id), &attachment)?;
             }
         }
         Ok(())

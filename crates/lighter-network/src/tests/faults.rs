@@ -87,6 +87,64 @@ fn only_our_orphans_are_removed() {
     });
 }
 
+/// How many ports are led somewhere.
+fn elements(table: &str) -> usize {
+    crate::maps::read(&mut netfilter(), table).unwrap().len()
+}
+
+#[test]
+fn what_was_half_done_when_the_daemon_died_is_done_or_undone() {
+    on_new_host(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        let config = BridgeConfig::new(dir.path());
+        let networks = open(&config).await;
+        let [red, blue] = [network(&networks, "red", |_| ()).await, network(&networks, "blue", |_| ()).await];
+        let port = PortWant {
+            protocol: crate::Protocol::Tcp,
+            container_port: 80,
+            host_ip: Some(Ipv4Addr::LOCALHOST.into()),
+            host_ports: Some(8080..=8080),
+        };
+        let joins = vec![on(&red), on(&blue)];
+        let connecting = attach(&networks, "connecting", joins.clone(), Vec::new()).await.unwrap();
+        let leaving = attach(&networks, "leaving", joins, vec![port]).await.unwrap();
+        assert_eq!(elements("lighter"), 1);
+        crash(networks);
+        // The one's second place is not written down yet, the other's not crossed out.
+        let mut known = connecting.attachment.clone();
+        let unknown = known.endpoints.pop().unwrap();
+        let gone = leaving.attachment.endpoints[1].clone();
+        links::delete(&mut route(), &gone.host_ifname).unwrap();
+        links::create_lone_pair(&mut route(), "dm-0", &format!("{}#gone", config.owner())).unwrap();
+
+        let specs = vec![red.clone(), blue.clone()];
+        let networks = Networks::open_with(config.clone(), specs.clone()).await.unwrap();
+        assert!(!exists("dm-0"), "the parent of a network that is not there");
+        let live = vec![("connecting".to_owned(), known), ("leaving".to_owned(), leaving.attachment.clone())];
+        let restored = networks.restore(live).await.unwrap();
+        assert!(restored[0].1.is_empty(), "{restored:?}");
+        assert!(matches!(&restored[1].1[..], [NetworkError::NoInterface { name, .. }] if *name == gone.host_ifname));
+        assert_eq!(restored[1].0.endpoints, leaving.attachment.endpoints[..1]);
+        let removed = networks.reconcile(&["connecting".into(), "leaving".into()]).await.unwrap();
+        assert_eq!(removed, [unknown.host_ifname]);
+        assert_eq!(elements("lighter"), 1);
+        crash(networks);
+
+        // Now none of them is alive.
+        let networks = Networks::open_with(config.clone(), specs).await.unwrap();
+        networks.restore(Vec::new()).await.unwrap();
+        assert_eq!(elements("lighter"), 0);
+        assert!(crate::nft::table_comment(&mut netfilter(), "lighter").unwrap().is_some(), "there are networks");
+        networks.reconcile(&[]).await.unwrap();
+        for spec in [&red, &blue] {
+            networks.remove(&spec.id).await.unwrap();
+        }
+        crash(networks);
+        open(&config).await.restore(Vec::new()).await.unwrap();
+        assert!(crate::nft::table_comment(&mut netfilter(), "lighter").unwrap().is_none(), "nor are there networks");
+    });
+}
+
 #[test]
 fn an_address_is_free_when_its_interface_is_gone() {
     on_new_host(|| async {
