@@ -66,7 +66,7 @@ impl Dispatch {
             shutdown: self.shutdown.clone(),
         };
         let span = tracing::info_span!("request", id, operation = route.operation);
-        if let Err(failure) = self.policy.judge(route, &mut call) {
+        if let Err(failure) = self.policy.judge(route, &mut call).await {
             note_subject(route, &call);
             return finish(Err(failure), &call.ticket, true).instrument(span).await;
         }

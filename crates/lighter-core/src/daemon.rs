@@ -114,7 +114,7 @@ impl Daemon {
     }
 
     /// All containers, as they are now.
-    pub(crate) fn visible(&self) -> Vec<Arc<Container>> {
+    pub fn visible(&self) -> Vec<Arc<Container>> {
         self.0.registry.snapshots()
     }
 

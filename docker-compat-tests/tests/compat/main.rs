@@ -44,6 +44,7 @@ mod run_network;
 mod run_security;
 mod run_sharing;
 mod script_clients;
+mod stack_sockets;
 mod stats;
 mod system;
 mod top;

@@ -40,7 +40,7 @@ pub async fn create(mut call: Call) -> Answer {
     let request = from_wire::request(body, name, platform, call.version.to_string())?;
     call.ticket.host_paths(request.host_paths());
     call.ticket.stack(request.config.labels.get("com.docker.compose.project").map(String::as_str));
-    call.policy.create(&request)?;
+    call.policy.create(&call.daemon, &request).await?;
     let created = call.daemon.create(request).await?;
     // What other containers' volumes led to.
     call.ticket.host_paths(created.host_paths.iter().map(String::as_str));

@@ -33,7 +33,9 @@ pub async fn inspect(call: Call) -> Answer {
 
 pub async fn create(mut call: Call) -> Answer {
     let body: Create = call.json("CreateRequest").await?.unwrap_or_default();
-    let made = call.daemon.network_create(convert::request(body, call.shapes)?).await?;
+    let request = convert::request(body, call.shapes)?;
+    call.policy.network(&request)?;
+    let made = call.daemon.network_create(request).await?;
     Ok(json(StatusCode::CREATED, &Created { id: &made.id, warning: "" }))
 }
 
@@ -55,6 +57,7 @@ impl Call {
 pub async fn connect(mut call: Call) -> Answer {
     let Connect { container, endpoint_config } = call.json("ConnectOptions").await?.unwrap_or_default();
     call.concerns(&container);
+    let container = call.policy.member(&call.daemon, container)?;
     let asked = endpoint(endpoint_config.unwrap_or_default())?;
     call.daemon.network_connect(&call.name, &container, asked).await?;
     Ok(empty(StatusCode::OK))
@@ -63,6 +66,7 @@ pub async fn connect(mut call: Call) -> Answer {
 pub async fn disconnect(mut call: Call) -> Answer {
     let Disconnect { container, force } = call.json("DisconnectOptions").await?.unwrap_or_default();
     call.concerns(&container);
+    let container = call.policy.member(&call.daemon, container)?;
     call.daemon.network_disconnect(&call.name, &container, force).await?;
     Ok(empty(StatusCode::OK))
 }

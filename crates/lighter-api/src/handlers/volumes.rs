@@ -16,6 +16,7 @@ pub async fn list(call: Call) -> Answer {
 pub async fn create(mut call: Call) -> Answer {
     let Create { name, driver, driver_opts, labels } = call.json("").await?.unwrap_or_default();
     let request = CreateVolume { name, driver, labels, options: driver_opts.unwrap_or_default() };
+    call.policy.volume(&call.daemon, &request).await?;
     let made = call.daemon.volume_create(request).await?;
     Ok(json(StatusCode::CREATED, &to_wire::volume(&made, None)))
 }

@@ -103,12 +103,13 @@ fn a_stack_is_alone_on_its_socket() {
         ("POST", &format!("/exec/{exec}/start")),
         ("GET", &format!("/exec/{exec}/json")),
         ("GET", "/images/json"),
-        ("GET", "/events"),
         ("GET", "/info"),
         ("POST", "/commit?container=mine"),
         ("POST", "/containers/prune"),
         ("GET", "/lighter/v1/store/backup"),
-        ("GET", "/networks"),
+        ("POST", "/networks/prune"),
+        ("POST", "/volumes/prune"),
+        ("POST", "/images/create?fromImage=busybox"),
         ("POST", "/containers/mine/update"),
     ] {
         refused(&api.send(method, path, ""), "this socket is for the stack shop");
@@ -159,7 +160,7 @@ fn what_a_stack_makes_stays_within_it() {
         refused(&make(&of_shop(&json!({"HostConfig": host_config}))), "must not have");
     }
     let endpoint = json!({"NetworkingConfig": {"EndpointsConfig": {"other": {}}}});
-    refused(&make(&of_shop(&endpoint)), "join the default network or none");
+    refused(&make(&of_shop(&endpoint)), "another network than the default and its own");
     // The body that is judged is the one that is used.
     let twice = r#"{"Image": "busybox", "Labels": {"com.docker.compose.project": "shop"}, "HostConfig": {}, "hostconfig": {"Binds": ["/etc:/x"]}}"#;
     refused(&api.post("/containers/create", twice), "paths of the host");
@@ -170,4 +171,104 @@ fn what_a_stack_makes_stays_within_it() {
     let events = api.get("/lighter/v1/events?status=refused&kind=ContainerCreate").json();
     let paths: usize = events["items"].as_array().unwrap().iter().filter(|e| e["hostPaths"] == json!(["/etc"])).count();
     assert_eq!(paths, 4, "the path that was asked for is recorded whichever way it was");
+}
+
+#[test]
+fn a_stack_has_networks_and_volumes_of_its_own_and_sees_no_others() {
+    let mut api = Api::start();
+    let own = json!({"com.docker.compose.project": "shop"});
+    api.post("/networks/create", &json!({"Name": "bank_default"}).to_string());
+    api.post("/volumes/create", &json!({"Name": "bank_data"}).to_string());
+    api.post("/volumes/create", &json!({"Name": "shop_old", "Labels": {"com.docker.compose.project": "bank"}}).to_string());
+    api.create("other", &json!({"Image": "busybox", "Volumes": {"/v": {}}}));
+    let anonymous = api.get("/containers/other/json").json()["Mounts"][0]["Name"].as_str().unwrap().to_owned();
+    let main = api.switch(&api.policy_socket(shop()));
+    let post = |path: &str, body: Value| api.post(path, &body.to_string());
+
+    let network = post("/networks/create", json!({"Name": "shop_back", "Labels": own, "Internal": true}));
+    assert_eq!(network.status, 201, "{}", network.text());
+    for (body, why) in [
+        (json!({"Name": "shop_x"}), "a network needs the label"),
+        (json!({"Name": "bank_x", "Labels": own}), "begins with shop_"),
+        (json!({"Name": "shop", "Labels": own}), "begins with shop_"),
+        (json!({"Name": "shop_x", "Labels": own, "Driver": "macvlan"}), "another driver"),
+        (json!({"Name": "shop_x", "Labels": own, "IPAM": {"Config": [{"Subnet": "8.8.8.0/24"}]}}), "addresses of its choice"),
+        (json!({"Name": "shop_x", "Labels": own, "Options": {"com.docker.network.bridge.name": "eth0"}}), "options that reach"),
+        (json!({"Name": "shop_x", "Labels": own, "ConfigOnly": true}), "a wider scope"),
+    ] {
+        refused(&post("/networks/create", body), why);
+    }
+    let volume = json!({"Name": "shop_data", "Labels": own});
+    assert_eq!(post("/volumes/create", volume.clone()).status, 201);
+    assert_eq!(post("/volumes/create", volume).status, 201, "its own may be there");
+    for (body, why) in [
+        (json!({"Name": "shop_x"}), "a volume needs the label"),
+        (json!({"Name": "bank_data", "Labels": own}), "begins with shop_"),
+        (json!({"Name": "shop_old", "Labels": own}), "is another's"),
+        (
+            json!({"Name": "shop_x", "Labels": own, "DriverOpts": {"type": "none", "o": "bind", "device": "/etc"}}),
+            "options of it",
+        ),
+    ] {
+        refused(&post("/volumes/create", body), why);
+    }
+
+    let names = |path: &str, list: &str| -> Vec<String> {
+        let told = api.get(path).json();
+        let all = if list.is_empty() { &told } else { &told[list] };
+        all.as_array().unwrap().iter().map(|one| one["Name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("/networks", ""), ["shop_back"]);
+    assert_eq!(names("/volumes", "Volumes"), ["shop_data"]);
+    assert_eq!((api.get("/networks/shop_back").status, api.get("/volumes/shop_data").status), (200, 200));
+    // What is another's and what is nobody's are one answer: clients go on from it and make their own.
+    for path in ["/networks/bank_default", "/networks/none-such", "/networks/bridge", "/volumes/bank_data", "/volumes/none-such"]
+    {
+        for method in ["GET", "DELETE"] {
+            let hidden = api.send(method, path, "");
+            assert_eq!(hidden.status, 404, "{method} {path}");
+            assert!(hidden.message().ends_with("not found: this socket is for the stack shop"), "{}", hidden.message());
+        }
+    }
+
+    let make = |extra: &Value| post("/containers/create", of_shop(extra));
+    let fine = json!({
+        "HostConfig": {"NetworkMode": "shop_back", "Binds": ["shop_data:/d:ro"], "Mounts": [
+            {"Type": "volume", "Source": "shop_data", "Target": "/e"}, {"Type": "volume", "Target": "/f"}, {"Type": "tmpfs", "Target": "/g"}]},
+        "Volumes": {"/h": {}}, "NetworkingConfig": {"EndpointsConfig": {"shop_back": {"Aliases": ["web"]}}}
+    });
+    let made = make(&fine);
+    assert_eq!(made.status, 201, "{}", made.text());
+    let id = made.json()["Id"].as_str().unwrap().to_owned();
+    // Compose gives a service's next container the volumes that its last one had.
+    let mounts = api.get(&format!("/containers/{id}/json")).json()["Mounts"].as_array().unwrap().clone();
+    let nameless = mounts.iter().find(|m| m["Destination"] == "/h").unwrap()["Name"].as_str().unwrap().to_owned();
+    assert_eq!(make(&json!({"HostConfig": {"Binds": [format!("{nameless}:/h")]}})).status, 201);
+    for (host, why) in [
+        (json!({"Binds": ["bank_data:/d"]}), "bank_data is no volume of it"),
+        (json!({"Binds": ["new-one:/d"]}), "new-one is no volume of it: make it first"),
+        (json!({"Binds": [format!("{anonymous}:/d")]}), "is no volume of it"),
+        (json!({"Mounts": [{"Type": "volume", "Source": "shop_old", "Target": "/d"}]}), "shop_old is no volume of it"),
+        (json!({"NetworkMode": "bank_default"}), "another network"),
+        (json!({"Binds": ["/etc:/d"]}), "paths of the host"),
+    ] {
+        refused(&make(&json!({"HostConfig": host})), why);
+    }
+    let linked = json!({"NetworkingConfig": {"EndpointsConfig": {"shop_back": {"Links": ["other:o"]}}}});
+    refused(&make(&linked), "must not have links");
+
+    let connect = |network: &str, container: &str| post(&format!("/networks/{network}/connect"), json!({"Container": container}));
+    let second = make(&json!({})).json()["Id"].as_str().unwrap().to_owned();
+    assert_eq!(connect("shop_back", &second).status, 200);
+    assert_eq!(connect("bank_default", &second).status, 404);
+    refused(&connect("shop_back", "other"), "other is not of it");
+    refused(&post("/networks/shop_back/disconnect", json!({"Container": "other", "Force": true})), "other is not of it");
+    assert_eq!(post("/networks/shop_back/disconnect", json!({"Container": second})).status, 200);
+    assert_eq!(api.send("DELETE", &format!("/containers/{id}?v=1"), "").status, 204);
+    assert_eq!(api.send("DELETE", "/volumes/shop_data", "").status, 204);
+    assert_eq!(api.send("DELETE", "/networks/shop_back", "").status, 204);
+    let told = api.get(&format!("/events?since=1&until={}", time::OffsetDateTime::now_utc().unix_timestamp() + 1)).text();
+    assert!(told.contains(&id) && told.lines().all(|line| line.contains("\"com.docker.compose.project\":\"shop\"")), "{told}");
+    api.switch(&main);
+    assert_eq!(api.get("/volumes/bank_data").status, 200);
 }
