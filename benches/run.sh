@@ -15,4 +15,5 @@ command -v python3 >/dev/null || { apt-get -qq update && apt-get -qq -y install 
 "$repo/scripts/busybox-image.sh" >/dev/null
 "$repo/scripts/peers.sh" --podman
 "$repo/scripts/registry.sh"
+sh -c ". \"$repo/scripts/lib.sh\"; apt_install iperf3"
 exec python3 "$repo/benches/bench.py" --target "$target" "$@"

@@ -157,12 +157,14 @@ fn arrange(site: &Site, wiring: &Wiring<'_>, count_late: bool) -> Result<(), Set
     for (slot, (fd, _)) in lifted.iter_mut().zip(&fixed) {
         *slot = fd.map(|fd| sys::dup_above(fd, 10)).transpose().map_err(SetupError::io("arrange descriptors"))?;
     }
+    // Nothing else of the supervisor may travel: the sockets and pipes of others. Numbers that are not used lead to the input, for the
+    // library wants to find the namespaces of its specification even for an exec, which joins them otherwise.
+    let [input, ..] = lifted;
     for (slot, (_, target)) in lifted.iter().zip(&fixed) {
-        if let Some(fd) = slot {
-            sys::dup_to(*fd, *target).map_err(SetupError::io("arrange descriptors"))?;
+        if let Some(fd) = slot.or(input) {
+            sys::dup_to(fd, *target).map_err(SetupError::io("arrange descriptors"))?;
         }
     }
-    // Nothing else of the supervisor may travel: the sockets and pipes of others.
     sys::close_range(COUNTING_FD + 1, i32::MAX);
     for fd in NOTES_FD..=COUNTING_FD {
         let _ = sys::set_cloexec(fd, true);

@@ -69,6 +69,10 @@ impl Input {
 
 /// A process on its way to run.
 pub struct Launching {
+    /// Who makes it.
+    pub helper: i32,
+    /// The helper was killed before its work was done.
+    pub orphaned: bool,
     /// The reading side of its notes.
     pub notes: OwnedFd,
     pub text: Vec<u8>,

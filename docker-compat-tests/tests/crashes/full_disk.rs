@@ -100,7 +100,7 @@ fn a_load_that_does_not_fit() {
     // Its room is free again: something smaller fits, and containers run.
     assert_eq!(daemon.docker_with_input(&["load", "-q"], &archive("small:1", 10 << 20)).ok(), "Loaded image: small:1");
     assert_eq!(daemon.docker(&["run", "--rm", "--network", "none", "busybox", "echo", "fine"]).ok(), "fine");
-    // A container that fills the disk gets the error itself, and the daemon lives on.
+    // A container that fills the disk (not before its start is recorded) gets the error itself, and the daemon lives on.
     let out = daemon.docker(&[
         "run",
         "--network",
@@ -110,7 +110,7 @@ fn a_load_that_does_not_fit() {
         "busybox",
         "sh",
         "-c",
-        "dd if=/dev/zero of=/fill bs=1M count=200; exit 5",
+        "sleep 1; dd if=/dev/zero of=/fill bs=1M count=200; exit 5",
     ]);
     assert_eq!(out.code, 5, "{out:?}");
     assert_eq!(daemon.http("GET", "/_ping", None).status, 200);

@@ -5,6 +5,10 @@ use docker_compat_tests::http::Client;
 use docker_compat_tests::{Daemon, eventually, leaks};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use super::survival::{reference, supervisor_of};
 
 #[test]
@@ -71,4 +75,88 @@ fn no_descriptors_left() {
     assert_eq!(daemon.http("GET", "/containers/kept/json", None).json()["State"]["Running"], true);
     daemon.docker(&["rm", "-f", "kept"]).ok();
     leaks::assert_gone(&daemon, &[id]);
+}
+
+/// No more requests.
+const OVER: u64 = u64::MAX;
+
+/// The process that makes a container or an exec is killed at any moment of its short life, or the supervisor whose it is: the client
+/// is told, and what was half made is gone.
+#[test]
+fn killed_in_the_middle_of_making() {
+    if reference() {
+        return;
+    }
+    let daemon = Daemon::start_in(&scratch("helpers"), &[]).with_busybox();
+    let roots = daemon.roots.as_ref().unwrap().display().to_string();
+    // One death for each request: whoever was to be killed next may be who ends the wait.
+    let turn = Arc::new(AtomicU64::new(0));
+    let killer = std::thread::spawn({
+        let turn = turn.clone();
+        move || {
+            let (mut last, mut killed) = (0, 0_u64);
+            loop {
+                match turn.load(Ordering::SeqCst) {
+                    OVER => return killed,
+                    now if now == last => std::thread::sleep(Duration::from_micros(100)),
+                    now => {
+                        let Some((supervisor, helper)) = helpers(&roots).pop() else { continue };
+                        std::thread::sleep(Duration::from_micros(now * 700 % 9000));
+                        let victim = if now % 3 == 0 { supervisor } else { helper };
+                        killed += u64::from(kill_process(victim, Signal::KILL).is_ok());
+                        last = now;
+                    }
+                }
+            }
+        }
+    });
+    let body = r#"{"Image":"busybox","Cmd":["sleep","1000"],"HostConfig":{"NetworkMode":"none"}}"#;
+    let mut ids = Vec::new();
+    let mut refused = 0;
+    for _ in 0..25 {
+        let id = daemon.http("POST", "/containers/create", Some(body)).json()["Id"].as_str().unwrap().to_owned();
+        turn.fetch_add(1, Ordering::SeqCst);
+        let started = daemon.http("POST", &format!("/containers/{id}/start"), None).status;
+        refused += usize::from(started != 204);
+        let exec = daemon.http("POST", &format!("/containers/{id}/exec"), Some(r#"{"Cmd":["true"],"AttachStdout":true}"#));
+        if exec.status == 201 {
+            let exec = exec.json()["Id"].as_str().unwrap().to_owned();
+            turn.fetch_add(1, Ordering::SeqCst);
+            daemon.http("POST", &format!("/exec/{exec}/start"), Some(r#"{"Detach":false}"#));
+            let state = daemon.http("GET", &format!("/exec/{exec}/json"), None);
+            // Those of a container that has ended are forgotten.
+            assert!(state.status == 404 || state.json()["Running"] == false, "{}", state.text());
+        }
+        ids.push(id);
+    }
+    turn.store(OVER, Ordering::SeqCst);
+    let killed = killer.join().unwrap();
+    assert!(killed > 0 && refused > 0, "{killed} helpers killed, {refused} starts refused");
+    for id in &ids {
+        let state = daemon.http("GET", &format!("/containers/{id}/json"), None).json()["State"].clone();
+        let pid = u32::try_from(state["Pid"].as_u64().unwrap()).unwrap();
+        assert_eq!(state["Running"] == true, pid != 0 && alive(pid), "{state}");
+        // What could not be started can be, once nobody kills any more.
+        let again = daemon.http("POST", &format!("/containers/{id}/start"), None);
+        assert!([204, 304].contains(&again.status), "{}: {}", again.status, again.text());
+        daemon.docker(&["rm", "-f", id]).ok();
+    }
+    leaks::assert_gone(&daemon, &ids);
+}
+
+/// Supervisors below `roots` with their helpers: what has a supervisor's command line and a parent with the same.
+fn helpers(roots: &str) -> Vec<(Pid, Pid)> {
+    let ours = |pid: i32| {
+        std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|line| line.starts_with("lighter-supervisor") && line.contains(roots))
+    };
+    let children = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let all = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut found = Vec::new();
+    for supervisor in all.filter(|pid| ours(*pid)) {
+        let helpers =
+            children(supervisor).split(' ').filter_map(|pid| pid.parse().ok()).filter(|pid| ours(*pid)).collect::<Vec<_>>();
+        found.extend(helpers.into_iter().filter_map(|helper| Some((Pid::from_raw(supervisor)?, Pid::from_raw(helper)?))));
+    }
+    found
 }

@@ -2,12 +2,13 @@
 
 use crate::load::Book;
 use docker_compat_tests::daemon::alive;
-use docker_compat_tests::{Daemon, eventually, leaks};
+use docker_compat_tests::{Daemon, PATIENCE, leaks};
 use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Row};
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// The writers never noticed, and no line of theirs is missing or there twice.
 pub fn logs(daemon: &Daemon, book: &Book, writers: &[String]) {
@@ -34,18 +35,29 @@ pub fn states(daemon: &Daemon, book: &Book) -> BTreeSet<String> {
     }
     for id in &there {
         // What ended a moment ago is told a moment later.
-        eventually(&format!("the state of {id} is true"), || {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
             let state = daemon.http("GET", &format!("/containers/{id}/json"), None).json()["State"].clone();
-            let pid = u32::try_from(state["Pid"].as_u64()?).ok()?;
             let members = processes_in(id);
-            match state["Status"].as_str()? {
-                "running" => (alive(pid) && members.contains(&pid)).then_some(()),
-                "created" | "exited" => (pid == 0 && members.is_empty()).then_some(()),
-                _ => None,
+            if is_true(&state, &members) {
+                break;
             }
-        });
+            let fate = &book.fates()[id];
+            assert!(Instant::now() < deadline, "{id} is not what it is said to be: {state}, {fate:?}, processes {members:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
     there
+}
+
+/// Whether a container's state is what its processes say.
+fn is_true(state: &Value, members: &[u32]) -> bool {
+    let pid = state["Pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+    match state["Status"].as_str() {
+        Some("running") => pid.is_some_and(|pid| alive(pid) && members.contains(&pid)),
+        Some("created" | "exited") => pid == Some(0) && members.is_empty(),
+        _ => false,
+    }
 }
 
 /// Live processes in the control groups of a container.

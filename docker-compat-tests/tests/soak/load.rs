@@ -5,6 +5,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -73,7 +74,10 @@ impl Book {
                 self.refused.fetch_add((answer.status >= 500).into(), Ordering::SeqCst);
                 Some(answer)
             }
-            Err(_) => {
+            Err(error) => {
+                // The daemon that goes away cuts the connection; silence is something else.
+                let silent = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+                assert!(!silent, "no answer to {method} {path}: {error}");
                 self.lost.fetch_add(1, Ordering::SeqCst);
                 // The next daemon is a moment away.
                 std::thread::sleep(Duration::from_millis(20));

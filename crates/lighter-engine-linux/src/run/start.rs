@@ -123,15 +123,20 @@ impl Inner {
     }
 
     async fn hear(&self, container: &Container, launched: Launched) -> Result<Ready> {
-        let reaper = tokio::spawn(spawn::reap(launched.pid));
+        let mut reaper = tokio::spawn(spawn::reap(launched.pid));
         rustix::io::ioctl_fionbio(&launched.ready, true).context("cannot prepare a pipe")?;
         let mut pipe = tokio::net::unix::pipe::Receiver::from_owned_fd(launched.ready).context("cannot read from a pipe")?;
         let mut line = Vec::new();
         let told = async {
-            // The line ends before the pipe does when a helper still has a copy of it.
+            // The line ends before the pipe does when a helper still has a copy of it; and so does the supervisor.
             while !line.ends_with(b"\n") && (line.len() as u64) < MAX_LINE {
-                if pipe.read_buf(&mut line).await? == 0 {
-                    break;
+                tokio::select! {
+                    biased;
+                    read = pipe.read_buf(&mut line) => if read? == 0 { break },
+                    _ = &mut reaper => {
+                        while pipe.try_read_buf(&mut line).is_ok_and(|read| read > 0) {}
+                        break;
+                    }
                 }
             }
             Ok::<_, std::io::Error>(())
@@ -143,7 +148,9 @@ impl Inner {
         match answer? {
             Some(started @ Ready::Started { .. }) => Ok(started),
             Some(failed) => {
-                let _ = tokio::time::timeout(Duration::from_secs(5), reaper).await;
+                if !reaper.is_finished() {
+                    let _ = tokio::time::timeout(Duration::from_secs(5), reaper).await;
+                }
                 Ok(failed)
             }
             None => {

@@ -1,12 +1,15 @@
 //! Ends: of children, of execs, of the container.
 
 use super::{Phase, Server, write_atomically};
+use crate::cgroup::Groups;
 use crate::client::Role;
+use crate::helper::NOTES_FD;
 use crate::process::MAIN;
 use crate::{clock, journal};
 use lighter_supervisor_proto::{Exited, Reply, files};
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// Exit codes of execs that are kept for a later question.
@@ -33,9 +36,15 @@ impl Server {
                 Err(error) => return journal::note(&format!("cannot wait for children: {error}")),
             };
             let known = self.processes.iter().find(|(_, process)| process.pid == Some(pid)).map(|(number, _)| *number);
+            let mut launching = self.processes.values_mut().filter_map(|process| process.launching.as_mut());
+            if let Some(launching) = launching.find(|launching| launching.helper == pid) {
+                // It says itself what went wrong, unless it was killed.
+                launching.orphaned = code > 128 && kill_orphans(&self.site.groups, &launching.notes);
+                continue;
+            }
             match known {
                 Some(number) => self.child_ended(number, code),
-                // A helper, an orphan, or a process whose pid is still to be read from its notes.
+                // An orphan, or a process whose pid is still to be read from its notes.
                 None if self.processes.values().any(|process| process.launching.is_some()) => self.unclaimed.push((pid, code)),
                 None => {}
             }
@@ -176,4 +185,25 @@ impl Server {
             self.finish(client);
         }
     }
+}
+
+/// Ends what a killed helper leaves half made: nobody will tell it to go on, and it would hold its notes open for ever. Whether there
+/// was something; a program that runs has closed them.
+fn kill_orphans(groups: &Groups, notes: &OwnedFd) -> bool {
+    let Ok(pipe) = rustix::fs::fstat(notes) else { return false };
+    let pipe = format!("pipe:[{}]", pipe.st_ino);
+    let holds =
+        |pid: &i32| std::fs::read_link(format!("/proc/{pid}/fd/{NOTES_FD}")).is_ok_and(|to| to.as_os_str() == pipe.as_str());
+    for round in 0..KILL_ROUNDS {
+        let orphans: Vec<i32> = groups.members().into_iter().filter(holds).collect();
+        if orphans.is_empty() {
+            return round > 0;
+        }
+        for pid in orphans {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    journal::note("what a killed helper left could not be killed");
+    true
 }

@@ -71,9 +71,9 @@ impl Server {
             console: console_name,
             console_size: process.size,
         };
-        helper::start(&self.site, job, &wiring).map_err(SetupError::io("start the helper"))?;
+        let helper = helper::start(&self.site, job, &wiring).map_err(SetupError::io("start the helper"))?;
         self.poll.add(&notes, Token::Notes(number), Ready::IN).map_err(what())?;
-        process.launching = Some(Launching { notes, text: Vec::new(), console, client });
+        process.launching = Some(Launching { helper, orphaned: false, notes, text: Vec::new(), console, client });
         process.input = pipes.stdin.map(Input::new);
         process.outputs = pipes.outputs;
         self.processes.insert(number, process);
@@ -112,7 +112,7 @@ impl Server {
         process.started_at = clock::now();
         let failure = failure.or_else(|| {
             let text = "the process that was to make it was killed (is the memory limit too low?)";
-            pid.is_none().then(|| crate::error::failure(Stage::Setup, None, text))
+            (pid.is_none() || launching.orphaned).then(|| crate::error::failure(Stage::Setup, None, text))
         });
         let failure = failure.or_else(|| self.take_terminal(number, launching.console.as_ref()));
         let _ = std::fs::remove_file(format!("console-{number}"));
