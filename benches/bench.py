@@ -307,6 +307,15 @@ def api_run(d):
     return spent
 
 
+def one_sample(d, container):
+    before = time.perf_counter()
+    status, data = d.call("GET", f"/containers/{container}/stats?stream=0&one-shot=1")
+    spent = time.perf_counter() - before
+    if status != 200 or not json.loads(data)["cpu_stats"]["cpu_usage"]["total_usage"]:
+        raise SystemExit(f"bench: {d.name}: stats: {data}")
+    return spent
+
+
 def write_logs(d, mib):
     """A container printing 100-byte lines: (seconds to write, seconds to read back)."""
     line = "x" * 99
@@ -417,6 +426,8 @@ def run(options, daemons, table):
         ids = {d.name: d.docker("run", "-d", "--network", "none", *d.run_flags, "busybox", "sleep", "100000") for d in daemons}
         times = take_turns(daemons, options.rounds, options.gap, lambda d: d.timed("exec", ids[d.name], "true"))
         table.add("`docker exec` of `true`", medians(times), "ms", goal="≤ 0.5×", note=rounds)
+        times = take_turns(daemons, options.rounds, options.gap, lambda d: one_sample(d, ids[d.name]))
+        table.add("one sample of a container's use (`stats?one-shot=1`)", medians(times), "ms", note=rounds)
         time.sleep(2)
         table.add("a sleeping container's keeper (PSS)", {d.name: d.keeper() for d in daemons}, "MiB", goal="≤ 1.5 MiB", note="1")
         for d in daemons:
