@@ -2,7 +2,7 @@
 
 use crate::recorder::{Recorder, Refused};
 use crate::repository::{ContainerLogs, Containers, DevClusters, Images, Networks, Repository, ShimEvents, Stacks, Volumes};
-use crate::writer::{Command, QUEUE, Set, Writer};
+use crate::writer::{self, Command, QUEUE, Set, Writer};
 use crate::{Applied, Change, Loaded, Result, StoreError, container, event, log_lines, maintenance, mapping, open};
 use lighter_domain::event::Event;
 use lighter_domain::log::search_terms;
@@ -29,12 +29,13 @@ pub struct Store {
 
 impl Store {
     /// Opens the database, makes it if need be (mode 0600), upgrades it if it is of an older version, and refuses one of a
-    /// newer version. Its directory must exist. Must be called within a tokio runtime, which then runs the writer.
+    /// newer version. Its directory must exist. Must be called within a tokio runtime.
     pub async fn open(path: &Path) -> Result<Self> {
         let (connection, readers) = open::open(path).await?;
         let (commands, queue) = mpsc::channel(QUEUE);
         let recorder = Arc::new(Recorder::default());
-        tokio::spawn(Writer::new(connection, queue, Arc::clone(&recorder)).run());
+        writer::spawn(Writer::new(connection, queue, Arc::clone(&recorder)))
+            .map_err(|e| StoreError::Open { path: path.to_owned(), source: e.into() })?;
         Ok(Self { commands, recorder, readers, path: path.into() })
     }
 

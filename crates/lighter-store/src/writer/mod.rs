@@ -1,5 +1,9 @@
 //! The one task that writes. It owns the writing connection; everybody else sends it [`Command`]s.
 //!
+//! It has a thread to itself: each statement goes to the connection's thread and back, and two threads that wait for each
+//! other alone hand over in a third of the time that it takes to wake a worker of the daemon's runtime, which then wakes the
+//! next one to look for more work.
+//!
 //! Sets of changes that are queued at the same time share one transaction, each in a savepoint. Recorded events have
 //! transactions of their own, a chunk at a time, so that a set of changes never waits for more than one chunk.
 
@@ -10,7 +14,9 @@ use crate::{Applied, Change, Result, StoreError, shim_event};
 use lighter_domain::ShimEvent;
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
+use std::io;
 use std::sync::Arc;
+use std::thread;
 use tokio::sync::{mpsc, oneshot};
 
 /// Sets of changes that may wait; who finds the queue full waits before it.
@@ -44,6 +50,12 @@ pub(crate) struct Writer {
     /// Taken from the recorder, not yet stored; the first `stored` are.
     pending: Vec<ShimEvent>,
     stored: usize,
+}
+
+/// Starts the writer's thread. It ends with [`Command::Close`], or when every handle is gone.
+pub(crate) fn spawn(writer: Writer) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    thread::Builder::new().name("store".to_owned()).spawn(move || runtime.block_on(writer.run())).map(drop)
 }
 
 impl Writer {
