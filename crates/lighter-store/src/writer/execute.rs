@@ -27,6 +27,10 @@ pub(super) async fn group(connection: &mut SqliteConnection, sets: &mut [Set]) -
 
 /// One set in a transaction of its own.
 pub(super) async fn alone(connection: &mut SqliteConnection, changes: &mut [Change]) -> Result<Applied> {
+    // One statement is a transaction without being told, and each that is not sent saves a round trip to the connection.
+    if let [Change::Event(_) | Change::ShimEvent(_)] = changes {
+        return all(connection, changes).await;
+    }
     begin(connection).await?;
     match all(connection, changes).await {
         Ok(applied) => commit(connection).await.map(|()| applied),
