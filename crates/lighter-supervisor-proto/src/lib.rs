@@ -42,8 +42,10 @@ pub mod files {
     pub const READY: &str = "ready.json";
     /// The supervisor's own messages.
     pub const LOG: &str = "supervisor.log";
-    /// The overlay is mounted here, in the supervisor's own mount namespace.
-    pub const ROOTFS: &str = "rootfs";
+    /// A file system in memory is mounted here, in the supervisor's own mount namespace: for what nobody else looks at.
+    pub const SCRATCH: &str = "scratch";
+    /// The overlay is mounted here, in [`SCRATCH`].
+    pub const ROOTFS: &str = "scratch/rootfs";
     /// `/dev/shm` of a container whose IPC namespace is shared, mounted in the supervisor's own mount namespace.
     pub const SHM: &str = "shm";
     /// Here, by their numbers, are the binds of [`super::Launch::binds`].

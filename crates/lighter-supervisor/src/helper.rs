@@ -189,7 +189,7 @@ fn make_container(site: &Site, wiring: &Wiring<'_>) -> Result<(), SetupError> {
     if site.cgroup_view.is_none() {
         program.cgroup_mount = None;
     }
-    let bundle = launch.run_dir.join("bundle");
+    let bundle = scratch(site).join("bundle");
     fs::create_dir_all(&bundle).map_err(SetupError::io("make the bundle"))?;
     write_json(&bundle.join("config.json"), &spec)?;
     let mut container = builder(site, wiring)?
@@ -207,7 +207,7 @@ fn make_container(site: &Site, wiring: &Wiring<'_>) -> Result<(), SetupError> {
 fn make_exec(site: &Site, wiring: &Wiring<'_>, number: u32, mut process: Value, unconfined: bool) -> Result<(), SetupError> {
     let mut program = spec::split_process(&mut process, &site.launch.id, wiring.console.is_some())?;
     complete(&mut program, site, wiring, unconfined, true);
-    let file = site.launch.run_dir.join(format!("exec-{number}.json"));
+    let file = scratch(site).join(format!("exec-{number}.json"));
     write_json(&file, &process)?;
     let made = builder(site, wiring)
         .map(|builder| builder.with_executor(program).as_tenant().with_process(Some(&file)).as_sibling(true).with_detach(true));
@@ -227,8 +227,13 @@ fn builder(site: &Site, wiring: &Wiring<'_>) -> Result<ContainerBuilder, SetupEr
     let run_dir = &site.launch.run_dir;
     let console = wiring.console.as_ref().map(|name| run_dir.join(name));
     Ok(ContainerBuilder::new(site.launch.id.clone(), SyscallType::default())
-        .with_root_path(run_dir.join("libcontainer"))?
+        .with_root_path(scratch(site).join("libcontainer"))?
         .with_console_socket(console))
+}
+
+/// Where the library is given its files, and keeps its own.
+fn scratch(site: &Site) -> PathBuf {
+    site.launch.run_dir.join(files::SCRATCH)
 }
 
 fn write_json(path: &std::path::Path, value: &Value) -> Result<(), SetupError> {

@@ -86,13 +86,14 @@ fn prepare(launch_file: &Path, listener: OwnedFd, ready: OwnedFd) -> Result<Serv
     rootfs::enter_namespace()?;
     let binds = shared::take_binds(&launch)?;
     rootfs::let_nothing_out()?;
-    let scratch = launch.run_dir.join("cgroup");
-    let rootfs = launch.run_dir.join(files::ROOTFS);
-    for dir in [&scratch, &rootfs] {
-        std::fs::create_dir_all(dir).map_err(SetupError::io("make the run directory's content"))?;
+    let scratch = launch.run_dir.join(files::SCRATCH);
+    rootfs::mount_scratch(&scratch)?;
+    let (cgroup, rootfs) = (scratch.join("cgroup"), launch.run_dir.join(files::ROOTFS));
+    for dir in [&cgroup, &rootfs] {
+        std::fs::create_dir(dir).map_err(SetupError::io(format!("make {}", dir.display())))?;
     }
-    let cgroup_view = cgroup::view(&launch.cgroups, &scratch)?;
-    let cgroup_path = cgroup::hide_hierarchies(&scratch)?;
+    let cgroup_view = cgroup::view(&launch.cgroups, &cgroup)?;
+    let cgroup_path = cgroup::hide_hierarchies(&cgroup)?;
     rootfs::mount(&launch.rootfs, &rootfs)?;
     launch.pins.iter().try_for_each(rootfs::pin)?;
     shared::place_binds(&binds)?;

@@ -24,6 +24,15 @@ pub fn let_nothing_out() -> Result<(), SetupError> {
         .map_err(SetupError::io("make the mounts slaves"))
 }
 
+/// Makes our own place for what the runtime library writes and where things are mounted. On a disk each of these small files
+/// is an inode to find and, later, a block to discard; here they go with the namespace.
+pub fn mount_scratch(target: &Path) -> Result<(), SetupError> {
+    let what = || SetupError::io::<io::Error>(format!("make {}", target.display()));
+    std::fs::create_dir_all(target).map_err(what())?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    rustix::mount::mount("scratch", target, "tmpfs", flags, c"mode=700,size=64m").map_err(|e| what()(e.into()))
+}
+
 /// Mounts the overlay on `target`.
 pub fn mount(rootfs: &Rootfs, target: &Path) -> Result<(), SetupError> {
     let what = || SetupError::io::<io::Error>(format!("mount the overlay on {}", target.display()));
