@@ -17,6 +17,7 @@ use lighter_core::Daemon;
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -28,6 +29,7 @@ const NO_SWARM: &str = "This node is not a swarm manager. Use \"docker swarm ini
 pub struct Dispatch {
     pub daemon: Daemon,
     pub record: bool,
+    pub activity: Arc<Notify>,
     pub shutdown: CancellationToken,
     /// What may be asked on this socket.
     pub policy: Arc<Policy>,
@@ -38,6 +40,7 @@ pub struct Dispatch {
 impl Dispatch {
     /// Answers one request. `hold_eof`: see `server`.
     pub async fn answer(self, request: Request<Incoming>, line: Line, hold_eof: Arc<AtomicBool>) -> Response {
+        self.activity.notify_one();
         let (parts, body) = request.into_parts();
         let id = record::request_id();
         let ticket = match self.record {

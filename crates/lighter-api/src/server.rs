@@ -19,6 +19,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -38,11 +39,13 @@ pub struct ApiConfig {
     pub record: bool,
     /// How long running requests may go on after the shutdown began. Streams are ended at once.
     pub grace: Duration,
+    /// Told of each request.
+    pub activity: Arc<Notify>,
 }
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        Self { record: true, grace: Duration::from_secs(10) }
+        Self { record: true, grace: Duration::from_secs(10), activity: Arc::default() }
     }
 }
 
@@ -65,8 +68,14 @@ impl From<UnixListener> for Listening {
 pub async fn serve(daemon: Daemon, config: ApiConfig, listeners: Vec<impl Into<Listening>>, shutdown: CancellationToken) {
     let connections = TaskTracker::new();
     let abort = CancellationToken::new();
-    let dispatch =
-        Dispatch { daemon, record: config.record, shutdown: shutdown.clone(), policy: Arc::default(), peer: Peer::default() };
+    let dispatch = Dispatch {
+        daemon,
+        record: config.record,
+        activity: config.activity,
+        shutdown: shutdown.clone(),
+        policy: Arc::default(),
+        peer: Peer::default(),
+    };
     let accepting: Vec<_> = listeners
         .into_iter()
         .map(|listener| {

@@ -11,6 +11,7 @@ mod listen;
 mod lock;
 mod logging;
 mod notify;
+mod quiet;
 mod record_config;
 mod serve;
 mod sys;

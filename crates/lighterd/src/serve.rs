@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::engine::{self, Chosen, Opened};
 use crate::listen::Listener;
 use crate::notify;
+use crate::quiet;
 use anyhow::Context as _;
 use lighter_api::{ApiConfig, Listening};
 use lighter_core::{ContainerDefaults, CoreConfig, Daemon};
@@ -36,7 +37,8 @@ pub async fn serve(config: &Config, chosen: Chosen, listeners: Vec<Listener>, no
         files.extend(listener.file);
     }
     let shutdown = CancellationToken::new();
-    let api = ApiConfig { record: config.record, grace: config.shutdown_timeout };
+    let api = ApiConfig { record: config.record, grace: config.shutdown_timeout, activity: Arc::default() };
+    tokio::spawn(quiet::watch(Arc::clone(&api.activity)));
     let mut serving = tokio::spawn(lighter_api::serve(daemon.clone(), api, sockets, shutdown.clone()));
     tell(notify.as_ref(), "READY=1");
     let addresses: Vec<String> = config.hosts.iter().map(ToString::to_string).collect();

@@ -1,7 +1,8 @@
-//! The few things that need `unsafe`: descriptors that systemd or launchd handed over, the environment, and glibc's allocator.
+//! The few things that need `unsafe`: descriptors that systemd or launchd handed over, the environment, glibc's allocator, and
+//! pages that are not needed.
 //!
-//! Called by `main` before there is a second thread.
-#![expect(unsafe_code, reason = "taking over descriptors, changing the environment and mallopt have no safe form")]
+//! Called by `main` before there is a second thread, but for [`give_back`].
+#![expect(unsafe_code, reason = "taking over descriptors, changing the environment, mallopt and madvise have no safe form")]
 
 #[cfg(target_os = "macos")]
 mod launchd;
@@ -67,9 +68,63 @@ pub fn tune_allocator() {
     }
 }
 
+/// Gives back what is not in use: free heap, and the pages of the program itself, which are mapped again as they are needed.
+/// Takes a fraction of a millisecond.
+pub fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: malloc_trim has no conditions.
+    unsafe {
+        nix::libc::malloc_trim(0);
+    }
+    #[cfg(target_os = "linux")]
+    // SAFETY: the callback keeps to what dl_iterate_phdr gives it.
+    unsafe {
+        nix::libc::dl_iterate_phdr(Some(unmap_program), std::ptr::null_mut());
+    }
+}
+
+/// Called for the program first; what it returns ends the iteration, so that the libraries stay.
+#[cfg(target_os = "linux")]
+unsafe extern "C" fn unmap_program(info: *mut nix::libc::dl_phdr_info, _: usize, _: *mut nix::libc::c_void) -> nix::libc::c_int {
+    use nix::libc::{MADV_DONTNEED, PF_W, PT_LOAD, madvise};
+    const PAGE: usize = 4096;
+    // SAFETY: dl_iterate_phdr passes a description of a loaded object that is valid for the call.
+    let (base, headers) = unsafe {
+        let info = &*info;
+        (info.dlpi_addr as usize, std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)))
+    };
+    for segment in headers.iter().filter(|h| h.p_type == PT_LOAD && h.p_flags & PF_W == 0) {
+        let start = (base + segment.p_vaddr as usize).next_multiple_of(PAGE);
+        let end = (base + segment.p_vaddr as usize + segment.p_memsz as usize) / PAGE * PAGE;
+        if start < end {
+            // SAFETY: whole pages of a private mapping of the program's file that nothing writes to, not even the loader:
+            // dropped, they read the same again.
+            unsafe { madvise(start as *mut nix::libc::c_void, end - start, MADV_DONTNEED) };
+        }
+    }
+    1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_program_runs_on_after_its_pages_were_given_back() {
+        /// KiB that are mapped of this program's code.
+        fn code() -> u64 {
+            let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+            let mut lines = maps.lines().skip_while(|l| !(l.contains(" r-xp ") && l.contains("lighterd")));
+            let rss = lines.find_map(|l| l.strip_prefix("Rss:")).unwrap();
+            rss.trim().trim_end_matches(" kB").parse().unwrap()
+        }
+        let text = || plist::Value::from_reader_xml(&include_bytes!("../../../launchd/dev.lighter.lighterd.plist")[..]).unwrap();
+        let before = (text(), code());
+        give_back();
+        assert!(code() < before.1);
+        assert_eq!(text(), before.0);
+    }
 
     #[test]
     fn the_plist_has_the_socket_that_is_asked_for() {
