@@ -24,6 +24,7 @@ from pathlib import Path
 
 import images
 import networks
+import watching
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -355,7 +356,7 @@ class Table:
         self.rows = []
 
     def add(self, what, values, unit, higher=False, goal="", note=""):
-        scale, digits = {"ms": (1000, 1), "s": (1, 2), "MiB": (1 / 1024, 1), "/s": (1, 0)}[unit]
+        scale, digits = {"ms": (1000, 1), "s": (1, 2), "MiB": (1 / 1024, 1), "/s": (1, 0), "%": (1, 1)}[unit]
         ours = values.get("Lighter")
         cells = [what]
         for name in self.names:
@@ -452,6 +453,8 @@ def run(options, daemons, table):
         table.add("`GET /_ping`", medians(rates), "/s", note="3")
     if wanted("record") and any(d.name == "Lighter" for d in daemons):
         record_cost(next(d for d in daemons if d.name == "Lighter"), options, table)
+    if any(d.name == "Lighter" for d in daemons) and wanted("watching"):
+        watching.measure(next(d for d in daemons if d.name == "Lighter"), options, table)
     if wanted("images"):
         images.measure(options, daemons, table, medians, options.image_rounds)
     if wanted("networks"):
@@ -480,7 +483,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", type=Path, default=REPO / "target")
     parser.add_argument("--daemons", default="lighter,dockerd,podman", help="which to compare")
-    parser.add_argument("--only", help="of: run,exec,idle,logs,ping,record,images,networks,list")
+    parser.add_argument("--only", help="of: run,exec,idle,logs,ping,record,watching,images,networks,list")
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--gap", type=float, default=0.1, help="seconds between runs; back-to-back runs hide the kernel's grace periods")
     parser.add_argument("--seconds", type=float, default=3, help="length of a load run")

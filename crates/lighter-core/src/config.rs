@@ -14,7 +14,7 @@ pub struct CoreConfig {
     pub record: bool,
     /// How often new log lines of running containers are copied into the store.
     pub log_index_interval: Duration,
-    /// Lines that one look at a container's log takes at most.
+    /// Lines that one look at a container's log takes at most; by the interval, what is kept up with: 62,500 a second.
     pub log_index_lines: u64,
     /// How often it is noted what running containers use; zero is never.
     pub metrics_interval: Duration,
@@ -62,7 +62,7 @@ impl CoreConfig {
             debug: false,
             record: true,
             log_index_interval: Duration::from_secs(2),
-            log_index_lines: 100_000,
+            log_index_lines: 125_000,
             metrics_interval: Duration::from_secs(10),
             engine_timeout: Duration::from_secs(60),
             retention: Retention {

@@ -16,12 +16,7 @@ impl Inner {
         found.extend(forwarding());
         found.extend([overlay(), seccomp()]);
         found.extend(watches());
-        found.extend(
-            self.description
-                .warnings
-                .iter()
-                .map(|w| Finding::bad("engine", Verdict::Note, w.trim_start_matches("WARNING: "), "")),
-        );
+        found.extend(self.description.warnings.iter().map(|warning| warned(warning)));
         found
     }
 
@@ -45,6 +40,15 @@ impl Inner {
             ),
         }
     }
+}
+
+/// What `docker info` warns of, too.
+fn warned(warning: &str) -> Finding {
+    let advice = match warning.contains("AppArmor") {
+        true => "install apparmor_parser (Debian: apparmor), and start lighterd anew",
+        false => "containers that ask for it are told so; it needs a kernel that has it, with its control group enabled",
+    };
+    Finding::bad("engine", Verdict::Note, warning.trim_start_matches("WARNING: "), advice)
 }
 
 fn kernel(release: &str) -> Finding {

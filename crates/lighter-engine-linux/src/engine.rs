@@ -14,8 +14,8 @@ use crate::volumes::VolumeStore;
 use async_trait::async_trait;
 use lighter_domain::{Container, ContainerId, Error, ExecConfig, Exit, Finding, Result, Signal};
 use lighter_engine::{
-    Attach, AttachOptions, ByteStream, Description, Engine, EngineDetails, Exec, ExecSession, Files, Found, Images, LogQuery,
-    Logs, Pause, Registry, Review, Session, StartFailure, Started, Volumes,
+    Attach, AttachOptions, ByteStream, Description, Engine, EngineDetails, Exec, ExecSession, Files, Found, Images, LogExtent,
+    LogQuery, Logs, Pause, Registry, Review, Session, StartFailure, Started, Volumes,
 };
 use lighter_image::{ImageId, ImageStore, Snapshots, Use};
 use lighter_network::Networks;
@@ -331,6 +331,10 @@ impl Exec for LinuxEngine {
 impl Logs for LinuxEngine {
     async fn logs(&self, container: &Container, query: LogQuery) -> Result<ByteStream> {
         self.inner.logs(container, query).await
+    }
+
+    fn extent(&self, container: &Container) -> Option<LogExtent> {
+        self.inner.log_extent(&container.id)
     }
 }
 

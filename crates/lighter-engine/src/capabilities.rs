@@ -57,6 +57,19 @@ pub trait Logs: Send + Sync {
     /// The kept output, formatted as a Docker client wants it: raw with a terminal, else in [`crate::stdcopy`] frames. With
     /// `follow` it goes on until the container ends. Dropping the stream stops the reader.
     async fn logs(&self, container: &Container, query: LogQuery) -> Result<ByteStream>;
+
+    /// How far the kept output goes by now: as long as that is the same, nothing was printed. Cheap, for it is asked often of
+    /// every container. `None` where it is not known.
+    fn extent(&self, _container: &Container) -> Option<LogExtent> {
+        None
+    }
+}
+
+/// Which file a log goes on in, and how many bytes it has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogExtent {
+    pub file: u64,
+    pub bytes: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -20,7 +20,9 @@ mod session;
 pub mod stdcopy;
 mod volumes;
 
-pub use capabilities::{Attach, AttachOptions, Exec, ExecSession, LogQuery, Logs, Pause, ProcessList, Stats, Top, Update};
+pub use capabilities::{
+    Attach, AttachOptions, Exec, ExecSession, LogExtent, LogQuery, Logs, Pause, ProcessList, Stats, Top, Update,
+};
 pub use description::{Description, RegistryFacts};
 pub use files::{Change, ChangeKind, Files, NewImage, PathStat, WriteOptions};
 pub use images::{Images, Progress};

@@ -188,6 +188,10 @@ fn the_doctor_looks_at_this_machine() {
         assert!(out.stdout.lines().any(|l| l[4..].starts_with(subject)), "{subject}: {}", out.stdout);
     }
     assert_eq!(out.code, 0, "{}", out.stdout);
+    for finding in values(run(t.daemon, &["doctor", "--json"]).ok()) {
+        let advised = finding["advice"].as_str().is_some_and(|advice| !advice.is_empty());
+        assert_eq!(advised, finding["verdict"] != "good", "what is not good comes with what to do: {finding}");
+    }
     // Without a daemon it says so, and what it can see itself.
     let mut alone = command(t.daemon, &["doctor", "-H", "unix:///nonexistent/docker.sock"]);
     alone.env("HOME", "/nonexistent");

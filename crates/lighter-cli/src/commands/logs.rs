@@ -5,6 +5,7 @@ use crate::args::LogSearch;
 use crate::client::Target;
 use crate::show::{self, table::Table, text};
 use lighter_wire::lighter::{LogGap, LogLine, LogPage};
+use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
 const SHOWN: u32 = 100;
@@ -32,10 +33,19 @@ pub async fn search(asker: &Asker, how: LogSearch) -> anyhow::Result<()> {
         table.row([text::moment(line.timestamp, now), line.container, line.level.unwrap_or_default(), line.message]);
     }
     table.print()?;
-    for gap in gaps.iter().rev() {
-        let (since, until) = (text::moment(gap.since, now), text::moment(gap.until, now));
-        let said = format!("({} printed more than could be kept between {since} and {until})", gap.container);
-        eprintln!("{}", text::inert(&said));
+    // A container that floods has a gap at every look: one line for all of them.
+    let mut told: BTreeMap<&str, (OffsetDateTime, OffsetDateTime, usize)> = BTreeMap::new();
+    for gap in &gaps {
+        let (since, until, count) = told.entry(&gap.container).or_insert((gap.since, gap.until, 0));
+        (*since, *until, *count) = ((*since).min(gap.since), (*until).max(gap.until), *count + 1);
+    }
+    for (container, (since, until, count)) in told {
+        let (since, until) = (text::moment(since, now), text::moment(until, now));
+        let times = if count > 1 { format!(", {count} times") } else { String::new() };
+        eprintln!(
+            "{}",
+            text::inert(&format!("({container} printed more than could be kept{times}, between {since} and {until})"))
+        );
     }
     if more && limit.is_none() {
         eprintln!("(the newest {SHOWN}; more with -n)");

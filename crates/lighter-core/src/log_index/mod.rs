@@ -15,7 +15,7 @@ pub use search::FoundLines;
 
 use crate::daemon::Shared;
 use lighter_domain::{Container, ContainerId, LogLevel, LogMark, NewLogLine, Origin};
-use lighter_engine::LogQuery;
+use lighter_engine::{LogExtent, LogQuery};
 use lighter_store::{Change, Growing, LOG_LINES_KEPT, LogBatch};
 use lines::{Lines, RawLine};
 use parking_lot::Mutex;
@@ -40,7 +40,8 @@ const END: Duration = Duration::from_secs(3);
 #[derive(Clone, Copy)]
 enum Seen {
     Unknown,
-    Until(Option<LogMark>),
+    /// As far as the mark; there is nothing more while the log goes no further than that.
+    Until(Option<LogMark>, Option<LogExtent>),
 }
 
 /// What is known of each container. Who brings one up to date holds its lock: two at once would store the same lines.
@@ -95,28 +96,43 @@ impl Shared {
 
     /// Brings one container's rows up to date. Failure costs rows, never the container.
     async fn index_logs(&self, container: &Container) {
-        if self.engine.logs().is_none() || container.started_at.is_none() || container.host_config.log_config.driver == "none" {
+        let Some(logs) = self.engine.logs() else { return };
+        if container.started_at.is_none() || container.host_config.log_config.driver == "none" {
             return;
         }
         let entry = self.log_index.of(&container.id);
         let mut seen = entry.lock().await;
-        if let Err(error) = self.look(container, &mut seen).await {
+        // Before the look: what is printed meanwhile makes the next one.
+        let extent = logs.extent(container);
+        let before = match *seen {
+            Seen::Until(_, there) if there.is_some() && there == extent => return,
+            Seen::Until(mark, _) => Ok(mark),
+            Seen::Unknown => self.store.log_mark(container.uuid).await,
+        };
+        let looked = match before {
+            Ok(before) => self.look(container, before).await,
+            Err(error) => Err(error.into()),
+        };
+        *seen = match looked {
+            Ok(mark) => Seen::Until(mark, extent),
             // What was stored is known to the store.
-            *seen = Seen::Unknown;
-            tracing::debug!(id = %container.id, error = &*error, "log lines were not indexed");
-        }
+            Err(error) => {
+                tracing::debug!(id = %container.id, error = &*error, "log lines were not indexed");
+                Seen::Unknown
+            }
+        };
     }
 
-    async fn look(&self, container: &Container, seen: &mut Seen) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let before = match *seen {
-            Seen::Until(mark) => mark,
-            Seen::Unknown => self.store.log_mark(container.uuid).await?,
-        };
+    /// Stores what was printed after `before`; how far that goes.
+    async fn look(
+        &self,
+        container: &Container,
+        before: Option<LogMark>,
+    ) -> Result<Option<LogMark>, Box<dyn std::error::Error + Send + Sync>> {
         let ended = container.exit.as_ref().filter(|_| !container.state.is_running()).map(|exit| exit.finished_at);
         // What ended before the last look has nothing new.
         if ended.is_some_and(|ended| before.is_some_and(|mark| mark.at >= ended)) {
-            *seen = Seen::Until(before);
-            return Ok(());
+            return Ok(before);
         }
         let most = self.config.log_index_lines;
         let steps = STEPS.into_iter().filter(|step| before.is_some() && *step < most).chain([most]);
@@ -138,11 +154,9 @@ impl Shared {
                 let since = before.or(container.started_at.map(|at| LogMark { at, lines: 0 })).unwrap_or(until);
                 take.gap = Some((since, until));
             }
-            *seen = Seen::Until(take.finish().await?);
-            return Ok(());
+            return Ok(take.finish().await?);
         }
-        *seen = Seen::Until(before);
-        Ok(())
+        Ok(before)
     }
 
     async fn lines(&self, container: &Container, tail: u64) -> lighter_domain::Result<Option<Lines>> {

@@ -20,10 +20,11 @@ use crate::fail::Context as _;
 use crate::run::RunState;
 use bytes::Bytes;
 use format::Format;
-use lighter_domain::{Container, Error, Exit, Result};
-use lighter_engine::{ByteStream, LogQuery};
+use lighter_domain::{Container, ContainerId, Error, Exit, Result};
+use lighter_engine::{ByteStream, LogExtent, LogQuery};
 use reader::{Reader, Step};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -63,6 +64,15 @@ impl Inner {
             _ => None,
         };
         Ok(stream(source, follow))
+    }
+
+    /// By the file that is being written; one that is not there yet has nothing in it.
+    pub(crate) fn log_extent(&self, id: &ContainerId) -> Option<LogExtent> {
+        match std::fs::metadata(self.layout.log(id)) {
+            Ok(meta) => Some(LogExtent { file: meta.ino(), bytes: meta.len() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(LogExtent::default()),
+            Err(_) => None,
+        }
     }
 }
 

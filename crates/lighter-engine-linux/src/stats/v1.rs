@@ -5,38 +5,47 @@ use lighter_domain::sample::{BlockIo, Sample};
 use std::path::{Path, PathBuf};
 
 pub(super) fn read(dirs: &[PathBuf], sample: &mut Sample) {
-    let with = |file: &str| dirs.iter().map(|d| d.join(file)).find(|f| f.exists());
-    let of = |file: &str| with(file).and_then(|f| number(&f));
-    sample.cpu.total = of("cpuacct.usage").unwrap_or(0);
-    let per_cpu = with("cpuacct.usage_percpu").map(|f| text(&f)).unwrap_or_default();
-    sample.cpu.per_cpu = per_cpu.split_ascii_whitespace().filter_map(|n| n.parse().ok()).collect();
-    if let Some(file) = with("cpuacct.stat") {
-        let ticks = table(&file);
+    // Each controller's directory is looked for once: all containers are sampled every few seconds.
+    let with = |file: &str| dirs.iter().find(|d| d.join(file).exists());
+    if let Some(dir) = with("cpuacct.usage") {
+        sample.cpu.total = number(&dir.join("cpuacct.usage")).unwrap_or(0);
+        let per_cpu = text(&dir.join("cpuacct.usage_percpu"));
+        sample.cpu.per_cpu = per_cpu.split_ascii_whitespace().filter_map(|n| n.parse().ok()).collect();
+        let ticks = table(&dir.join("cpuacct.stat"));
         let of = |name: &str| ticks.get(name).copied().unwrap_or(0).saturating_mul(TICK);
         (sample.cpu.user, sample.cpu.kernel) = (of("user"), of("system"));
     }
-    if let Some(file) = with("cpu.stat") {
-        let counts = table(&file);
+    if let Some(dir) = with("cpu.stat") {
+        let counts = table(&dir.join("cpu.stat"));
         let of = |name: &str| counts.get(name).copied().unwrap_or(0);
         sample.cpu.periods = of("nr_periods");
         sample.cpu.throttled_periods = of("nr_throttled");
         sample.cpu.throttled = of("throttled_time");
     }
-    sample.memory.usage = of("memory.usage_in_bytes").unwrap_or(0);
-    sample.memory.max_usage = of("memory.max_usage_in_bytes");
-    sample.memory.limit = of("memory.limit_in_bytes").unwrap_or(0);
-    sample.memory.failures = of("memory.failcnt").unwrap_or(0);
-    sample.memory.stats = with("memory.stat").map(|f| table(&f)).unwrap_or_default();
-    sample.pids = of("pids.current").unwrap_or(0);
-    sample.pids_limit = of("pids.max");
-    let file = |kind: &str| with(&format!("blkio.throttle.{kind}_recursive")).or_else(|| with(&format!("blkio.throttle.{kind}")));
-    if let Some(bytes) = file("io_service_bytes") {
-        sample.block_io = block_io(&bytes, file("io_serviced").as_deref());
+    if let Some(dir) = with("memory.usage_in_bytes") {
+        let of = |file: &str| number(&dir.join(file));
+        sample.memory.usage = of("memory.usage_in_bytes").unwrap_or(0);
+        sample.memory.max_usage = of("memory.max_usage_in_bytes");
+        sample.memory.limit = of("memory.limit_in_bytes").unwrap_or(0);
+        sample.memory.failures = of("memory.failcnt").unwrap_or(0);
+        sample.memory.stats = table(&dir.join("memory.stat"));
+    }
+    if let Some(dir) = with("pids.current") {
+        sample.pids = number(&dir.join("pids.current")).unwrap_or(0);
+        sample.pids_limit = number(&dir.join("pids.max"));
+    }
+    // Kernels have the first kind, or only the second.
+    for end in ["_recursive", ""] {
+        let bytes = format!("blkio.throttle.io_service_bytes{end}");
+        if let Some(dir) = with(&bytes) {
+            sample.block_io = block_io(&dir.join(bytes), &dir.join(format!("blkio.throttle.io_serviced{end}")));
+            return;
+        }
     }
 }
 
-fn block_io(bytes: &Path, operations: Option<&Path>) -> Vec<BlockIo> {
-    let counts = operations.map(text).unwrap_or_default();
+fn block_io(bytes: &Path, operations: &Path) -> Vec<BlockIo> {
+    let counts = text(operations);
     let count = |device: &str, operation: &str| {
         let mut found = counts.lines().filter_map(line).filter(|(d, o, _)| *d == device && *o == operation);
         found.next().map(|(_, _, n)| n)

@@ -59,6 +59,17 @@ pub async fn tail(f: Arc<Fixture>) {
     }
 }
 
+pub async fn the_extent_tells_whether_something_was_printed(f: Arc<Fixture>) {
+    let container = f.container(&["sh", "-c", "echo a"]);
+    let extent = || f.engine.logs().and_then(|logs| logs.extent(&container));
+    let Some(before) = extent() else { return left_out(&f, "the extent of logs") };
+    f.run(&container).await;
+    let after = extent();
+    assert!(after.is_some_and(|after| after != before), "{after:?}");
+    text(read(&f, &container, EVERYTHING).await).await;
+    assert_eq!(extent(), after, "reading changes nothing");
+}
+
 pub async fn timestamps_and_details(f: Arc<Fixture>) {
     if f.engine.logs().is_none() {
         return left_out(&f, "logs");

@@ -183,7 +183,8 @@ macro_rules! conformance_tests {
                 input_is_read_to_its_end, a_megabyte_through_cat, closed_input_ends_at_once,
                 input_outlives_a_client_unless_once, a_terminal_is_raw, a_terminal_can_be_resized, two_clients_see_the_same,
                 a_client_that_vanishes_is_not_missed, a_failed_start_ends_the_clients, a_restart_serves_new_clients;
-            logs: both_streams_are_kept, all_is_kept_when_wait_answers, tail, timestamps_and_details, since_and_until,
+            logs: both_streams_are_kept, all_is_kept_when_wait_answers, tail, the_extent_tells_whether_something_was_printed,
+                timestamps_and_details, since_and_until,
                 one_stream_alone, follow_ends_with_the_container, runs_follow_each_other, a_terminal_is_kept_raw,
                 an_unfinished_line_is_kept, a_reader_may_leave;
             exec: output_and_exit_code, exit_codes_of_execs, a_missing_program_in_exec_is_127,
