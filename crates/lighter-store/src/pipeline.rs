@@ -28,26 +28,33 @@ struct StepJson {
 /// Inserts or updates, inside the writer's transaction.
 pub(crate) async fn put(connection: &mut SqliteConnection, pipeline: &Pipeline) -> Result<u64> {
     let Pipeline { id, project, name, steps, status, created_at, started_at, finished_at, failure_reason, workspace } = pipeline;
+    let containers: Vec<&str> = steps.iter().filter_map(|step| step.container_id.as_deref()).collect();
     let steps: Vec<StepJson> = steps.iter().map(to_json).collect();
     let done = sqlx::query(
-        "INSERT INTO pipelines (id, projectId, name, steps, status, createdAt, startedAt, finishedAt, failureReason, logsRef) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET steps = excluded.steps, status = excluded.status, \
-         startedAt = excluded.startedAt, finishedAt = excluded.finishedAt, failureReason = excluded.failureReason",
+        "INSERT INTO pipelines (id, projectId, name, steps, status, createdAt, startedAt, finishedAt, failureReason, logsRef, workspace) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET steps = excluded.steps, status = excluded.status, \
+         startedAt = excluded.startedAt, finishedAt = excluded.finishedAt, failureReason = excluded.failureReason, \
+         logsRef = excluded.logsRef",
     )
     .bind(id.to_string())
     .bind(project.map(|id| id.to_string()))
     .bind(name.as_str())
-    .bind(serde_json::to_string(&steps).map_err(|source| StoreError::Encode { table: TABLE, source })?)
+    .bind(json(&steps)?)
     .bind(status.as_str())
     .bind(timestamp::format(*created_at))
     .bind(started_at.map(timestamp::format))
     .bind(finished_at.map(timestamp::format))
     .bind(failure_reason.as_deref())
+    .bind(json(&containers)?)
     .bind(workspace.as_str())
     .execute(connection)
     .await
     .map_err(StoreError::sql("writing a pipeline"))?;
     Ok(done.rows_affected())
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|source| StoreError::Encode { table: TABLE, source })
 }
 
 fn to_json(step: &Step) -> StepJson {
@@ -66,7 +73,7 @@ pub(crate) async fn delete(connection: &mut SqliteConnection, id: Uuid) -> Resul
 macro_rules! select {
     ($which:literal) => {
         concat!(
-            "SELECT id, projectId, name, steps, status, createdAt, startedAt, finishedAt, failureReason, logsRef FROM pipelines WHERE ",
+            "SELECT id, projectId, name, steps, status, createdAt, startedAt, finishedAt, failureReason, workspace FROM pipelines WHERE ",
             $which,
             " ORDER BY id DESC"
         )
@@ -108,7 +115,7 @@ impl Store {
     /// Those that are over and beyond what is to be kept, the oldest first, at most `limit`.
     pub async fn pipelines_beyond(&self, keep: Keep, limit: u32) -> Result<Vec<Pipeline>> {
         let rows = sqlx::query_as(
-            "SELECT id, projectId, name, steps, status, createdAt, startedAt, finishedAt, failureReason, logsRef FROM pipelines \
+            "SELECT id, projectId, name, steps, status, createdAt, startedAt, finishedAt, failureReason, workspace FROM pipelines \
              WHERE finishedAt IS NOT NULL AND (finishedAt < ?1 OR id NOT IN (SELECT id FROM pipelines ORDER BY id DESC LIMIT ?2)) \
              ORDER BY id LIMIT ?3",
         )
@@ -122,7 +129,7 @@ impl Store {
 
     /// Whether a pipeline other than `id` has this workspace.
     pub async fn workspace_is_shared(&self, workspace: &str, id: Uuid) -> Result<bool> {
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pipelines WHERE logsRef = ? AND id <> ?)")
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pipelines WHERE workspace = ? AND id <> ?)")
             .bind(workspace)
             .bind(id.to_string())
             .fetch_one(self.readers())
@@ -147,7 +154,7 @@ struct PipelineRow {
     started_at: Option<String>,
     finished_at: Option<String>,
     failure_reason: Option<String>,
-    logs_ref: Option<String>,
+    workspace: Option<String>,
 }
 
 impl TryFrom<PipelineRow> for Pipeline {
@@ -177,7 +184,7 @@ impl TryFrom<PipelineRow> for Pipeline {
             started_at: row.started_at.as_deref().map(date).transpose()?,
             finished_at: row.finished_at.as_deref().map(date).transpose()?,
             failure_reason: row.failure_reason,
-            workspace: row.logs_ref.unwrap_or_default(),
+            workspace: row.workspace.unwrap_or_default(),
             name: row.name,
         })
     }

@@ -171,6 +171,11 @@ async fn every_later_version_upgrades_to_the_same_schema() {
         let keep: Vec<&str> = versions[..=last].iter().map(|name| &name[..4]).collect();
         let mut db = database_of(&path, &keep).await;
         sqlx::raw_sql(ROWS).execute(&mut db).await.unwrap();
+        // Before version 24 the workspace stood where the reference to the lines is now.
+        let renamed = ("0016".."0024").contains(&&versions[last][..4]);
+        if renamed {
+            sqlx::raw_sql(PIPELINE).execute(&mut db).await.unwrap();
+        }
         db.close().await.unwrap();
         let store = Store::open(&path).await.unwrap();
         assert_eq!(store.containers().fetch_all().await.unwrap().len(), 1, "{}", versions[last]);
@@ -178,6 +183,11 @@ async fn every_later_version_upgrades_to_the_same_schema() {
         let mut db = raw(&path).await;
         let status: String = sqlx::query_scalar("SELECT status FROM stacks").fetch_one(&mut db).await.unwrap();
         assert_eq!(status, "running", "{}", versions[last]);
+        if renamed {
+            let told: String =
+                sqlx::query_scalar("SELECT workspace || ' ' || logsRef FROM pipelines").fetch_one(&mut db).await.unwrap();
+            assert_eq!(told, "ws [\"c1\"]", "{}", versions[last]);
+        }
         let now: Vec<String> = sqlx::query_scalar(schema).fetch_all(&mut db).await.unwrap();
         assert_eq!(now, whole, "{}", versions[last]);
         store.close().await.unwrap();
@@ -190,6 +200,10 @@ const ROWS: &str = "\
     INSERT INTO stacks (id, name, createdAt, containerNames) \
      VALUES ('6ba7b810-9dad-11d1-80b4-00c04fd430c9', 'shop', '2024-05-06T07:08:09Z', '[\"old\"]'); \
     INSERT INTO containerStacks SELECT c.id, s.id FROM containers c, stacks s;";
+
+const PIPELINE: &str = "\
+    INSERT INTO pipelines (id, name, steps, status, createdAt, logsRef) \
+     VALUES ('p', 'build', '[{\"containerId\":\"c1\"},{\"containerId\":null}]', 'pending', '2024-05-06T07:08:09Z', 'ws')";
 
 const CONTAINER: &str = "INSERT INTO containers VALUES ('6ba7b810-9dad-11d1-80b4-00c04fd430c8', 'old', 'busybox', 'stopped', '[\"1:2\"]', \
                          '2024-05-06 07:08:09.123', '2024-05-06T07:08:09Z')";

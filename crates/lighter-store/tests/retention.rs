@@ -150,6 +150,13 @@ async fn pipelines_beyond_what_is_kept_are_those_that_are_over() {
     assert_eq!(beyond(Keep::rows(2)).await, ["old", "a"], "the one that runs is not over");
     assert_eq!(f.store.pipelines_under_way().await.unwrap().len(), 1);
     let a = f.store.pipeline("a").await.unwrap().unwrap();
+    let step = |id: Option<&str>| Step { container_id: id.map(str::to_owned), ..a.steps[0].clone() };
+    let with = Pipeline { steps: vec![step(Some("c1")), step(Some("c2")), step(None)], ..a.clone() };
+    f.store.apply(vec![Change::PutPipeline(Box::new(with.clone()))]).await.unwrap();
+    assert_eq!(f.store.pipeline("a").await.unwrap().unwrap(), with);
+    let row = "SELECT logsRef || ' ' || workspace FROM pipelines WHERE name = 'a'";
+    let told: String = sqlx::query_scalar(row).fetch_one(&mut f.raw().await).await.unwrap();
+    assert_eq!(told, "[\"c1\",\"c2\"] of-a", "its lines are found by its containers");
     assert!(!f.store.workspace_is_shared("of-a", a.id).await.unwrap());
     assert!(f.store.workspace_is_shared("of-a", Uuid::nil()).await.unwrap());
     f.store.apply(vec![Change::DeletePipeline(a.id)]).await.unwrap();

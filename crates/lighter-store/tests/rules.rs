@@ -125,6 +125,11 @@ async fn a_volume_tells_its_type() {
     );
     assert_eq!(told.await.unwrap(), "own managed /v/own local {\"l\":\"1\"};bound bind /srv local {\"l\":\"1\"}");
     assert!(refused(&mut db, "UPDATE volumes SET type = 'odd'").await.contains("CHECK"));
+    assert!(refused(&mut db, "UPDATE volumes SET type = NULL").await.contains("has a type"));
+    // One that comes without is the engine's own.
+    f.store.volumes().insert(row("plain")).await.unwrap();
+    let told = text(&mut db, "SELECT type || ' ' || backingStore FROM volumes WHERE name = 'plain'");
+    assert_eq!(told.await.as_deref(), Some("managed /v/plain"));
 }
 
 #[tokio::test]
