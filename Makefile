@@ -42,7 +42,7 @@ compat-dockerd:
 	@TEST_THREADS=$(TEST_THREADS) scripts/test.sh compat-dockerd $(ARGS)
 
 soak:
-	@LIGHTER_SOAK_SECONDS=$${LIGHTER_SOAK_SECONDS:-600} scripts/test.sh compat nothing_is_lost --nocapture
+	@LIGHTER_SOAK_SECONDS=$${LIGHTER_SOAK_SECONDS:-600} LIGHTER_SOAK_CROWD=$${LIGHTER_SOAK_CROWD:-200} scripts/test.sh compat nothing_is_lost a_crowd_comes_and_goes --nocapture
 
 interop:
 	@scripts/interop.sh

@@ -9,7 +9,7 @@ use lighter_domain::container::EndpointStatus;
 use lighter_domain::id::random_hex64;
 use lighter_domain::network::{Ipam, IpamPool, NewNetwork, Placement};
 use lighter_domain::{Container, ContainerId, EndpointConfig, Error, Network, Result};
-use lighter_engine::PortConflict;
+use lighter_engine::{Basics, PortConflict};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -135,18 +135,8 @@ impl lighter_engine::Networks for Networks {
     }
 
     async fn create(&self, new: NewNetwork) -> Result<Arc<Network>> {
-        let NewNetwork { name, driver, enable_ipv4, enable_ipv6, internal, attachable, ipam, options, labels } = new;
-        let driver = match driver.as_str() {
-            "" => "bridge".to_owned(),
-            "bridge" | "macvlan" | "ipvlan" => driver,
-            "host" | "null" => return Err(Error::forbidden(format!("only one instance of \"{driver}\" network is allowed"))),
-            _ => return Err(Error::not_found(format!("plugin \"{driver}\" not found"))),
-        };
-        let ipam_driver = match ipam.driver.as_str() {
-            "" | "default" => "default".to_owned(),
-            other => return Err(Error::not_found(format!("plugin \"{other}\" not found"))),
-        };
-        let (enable_ipv4, enable_ipv6) = (enable_ipv4.unwrap_or(true), enable_ipv6.unwrap_or(false));
+        let Basics { driver, ipam_driver, enable_ipv4, enable_ipv6 } = Basics::of(&new)?;
+        let NewNetwork { name, driver: _, enable_ipv4: _, enable_ipv6: _, internal, attachable, ipam, options, labels } = new;
         let mut state = self.0.lock();
         let taken = state.all.iter().flat_map(|m| &m.network.ipam.pools).map(|pool| pool.subnet).collect::<Vec<_>>();
         let pools = choose_pools(ipam.pools, enable_ipv4, enable_ipv6, &taken)?;

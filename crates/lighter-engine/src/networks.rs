@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use lighter_domain::network::{NewNetwork, Placement};
-use lighter_domain::{Container, ContainerId, Network, Result};
+use lighter_domain::{Container, ContainerId, Error, Network, Result};
 use std::sync::Arc;
 
 /// The networks of an engine. Names are unique; which containers are configured for a network is the core's to know.
@@ -33,6 +33,45 @@ pub trait Networks: Send + Sync {
     /// Which published ports of these containers, none of which runs, could not be had now, by reason of others that run, of
     /// other programs on the host, or of each other. Ports that are chosen at start never conflict.
     async fn port_conflicts(&self, containers: &[Arc<Container>]) -> Result<Vec<PortConflict>>;
+}
+
+/// What every engine decides alike of a network that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Basics {
+    /// `bridge`, `macvlan` or `ipvlan`.
+    pub driver: String,
+    pub ipam_driver: String,
+    pub enable_ipv4: bool,
+    pub enable_ipv6: bool,
+}
+
+impl Basics {
+    /// With dockerd's defaults.
+    ///
+    /// # Errors
+    /// In dockerd's words: a driver that there is not, or of which there is one network only; no address family.
+    pub fn of(new: &NewNetwork) -> Result<Self> {
+        let driver = match new.driver.as_str() {
+            "" => "bridge",
+            driver @ ("bridge" | "macvlan" | "ipvlan") => driver,
+            driver @ ("host" | "null") => {
+                return Err(Error::forbidden(format!("only one instance of \"{driver}\" network is allowed")));
+            }
+            other => return Err(no_plugin(other)),
+        };
+        if !matches!(new.ipam.driver.as_str(), "" | "default") {
+            return Err(no_plugin(&new.ipam.driver));
+        }
+        let (enable_ipv4, enable_ipv6) = (new.enable_ipv4.unwrap_or(true), new.enable_ipv6.unwrap_or(false));
+        if !enable_ipv4 && !enable_ipv6 {
+            return Err(Error::invalid("IPv4 or IPv6 must be enabled"));
+        }
+        Ok(Self { driver: driver.to_owned(), ipam_driver: "default".to_owned(), enable_ipv4, enable_ipv6 })
+    }
+}
+
+fn no_plugin(name: &str) -> Error {
+    Error::not_found(format!("plugin \"{name}\" not found"))
 }
 
 /// A published port that cannot be had.

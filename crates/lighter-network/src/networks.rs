@@ -195,6 +195,18 @@ impl Networks {
         self.shared.lock().info.clone()
     }
 
+    /// Sees to it that the default network has its bridge, and so the host its address there, also with nobody on it.
+    ///
+    /// # Errors
+    /// The bridge's name is taken, or the kernel refused.
+    pub async fn ensure_default(&self) -> Result<(), NetworkError> {
+        self.run(|host| {
+            let id = host.shared.lock().info.network_id.clone();
+            host.ensure(&id).map(drop)
+        })
+        .await?
+    }
+
     /// What an administrator should know, as sentences for `docker info`: e.g. that another firewall drops what our
     /// containers send. Empty if all is well.
     pub async fn warnings(&self) -> Vec<String> {

@@ -28,6 +28,7 @@ mod lifecycle;
 mod lighter;
 mod log_drivers;
 mod logs;
+mod network_attacks;
 mod network_changes;
 mod networks;
 mod platforms;

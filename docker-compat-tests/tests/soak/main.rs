@@ -5,6 +5,7 @@
 //! faults (not its timing).
 
 mod check;
+mod crowd;
 mod load;
 
 use docker_compat_tests::Daemon;

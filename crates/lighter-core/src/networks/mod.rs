@@ -181,9 +181,6 @@ impl Daemon {
         if config_only || !config_from.is_empty() {
             return Err(Error::not_implemented("networks that only hold a configuration are not implemented by Lighter"));
         }
-        if new.enable_ipv4 == Some(false) && new.enable_ipv6 != Some(true) {
-            return Err(Error::invalid("IPv4 or IPv6 must be enabled"));
-        }
         let shared = self.shared();
         let networks = shared.networks()?;
         let _gate = shared.network_uses.gate.lock().await;

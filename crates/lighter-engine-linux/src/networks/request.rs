@@ -3,6 +3,7 @@
 use super::kept::Made;
 use lighter_domain::network::{Ipam, IpamPool, NewNetwork};
 use lighter_domain::{Error, Network, Result, id::random_hex64};
+use lighter_engine::Basics;
 use lighter_network::{IpvlanMode, Kind, MacvlanMode, NetworkSpec, Pick, Range, first_host};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -27,16 +28,8 @@ pub(super) struct Plan {
 
 /// Decides on a request; `others` are the networks that there are.
 pub(super) fn plan(new: NewNetwork, others: &[Made]) -> Result<Plan> {
-    let NewNetwork { name, driver, enable_ipv4, enable_ipv6, internal, attachable, ipam, options, labels } = new;
-    let driver = if driver.is_empty() { "bridge".to_owned() } else { driver };
-    let (enable_ipv4, enable_ipv6) = (enable_ipv4.unwrap_or(true), enable_ipv6.unwrap_or(false));
-    if !enable_ipv4 && !enable_ipv6 {
-        return Err(Error::invalid("IPv4 or IPv6 must be enabled"));
-    }
-    let ipam_driver = match ipam.driver.as_str() {
-        "" | "default" => "default".to_owned(),
-        other => return Err(no_plugin(other)),
-    };
+    let Basics { driver, ipam_driver, enable_ipv4, enable_ipv6 } = Basics::of(&new)?;
+    let NewNetwork { name, driver: _, enable_ipv4: _, enable_ipv6: _, internal, attachable, ipam, options, labels } = new;
     let id = random_hex64();
     let bridged = driver == "bridge";
     let (v4, v6) = ranges(ipam.pools, enable_ipv4, enable_ipv6, bridged)?;
@@ -55,11 +48,10 @@ pub(super) fn plan(new: NewNetwork, others: &[Made]) -> Result<Plan> {
         mtu: number(&options, MTU)?,
         prefix: options.get(PREFIX).cloned(),
     };
-    match driver.as_str() {
-        "bridge" => bridge(&mut spec, &options)?,
-        "macvlan" | "ipvlan" => on_parent(&mut spec, &driver, short, &options, others)?,
-        "host" | "null" => return Err(Error::forbidden(format!("only one instance of \"{driver}\" network is allowed"))),
-        other => return Err(no_plugin(other)),
+    if bridged {
+        bridge(&mut spec, &options)?;
+    } else {
+        on_parent(&mut spec, &driver, short, &options, others)?;
     }
     let pick = Pick { v4: enable_ipv4 && v4.is_none(), v6: enable_ipv6 && v6.is_none() };
     let network = Network {
@@ -93,10 +85,6 @@ impl Plan {
         pools.sort_by_key(|pool| !pool.subnet.addr().is_ipv4());
         Made { network: std::sync::Arc::new(self.network), spec }
     }
-}
-
-fn no_plugin(name: &str) -> Error {
-    Error::not_found(format!("plugin \"{name}\" not found"))
 }
 
 fn range(pool: &IpamPool) -> Range {

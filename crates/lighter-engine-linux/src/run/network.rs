@@ -53,6 +53,10 @@ pub(crate) fn join_of(container: &Container, name: &str, network_id: &str) -> Re
 impl Inner {
     /// Makes the namespace and puts it on the container's networks, or takes another container's.
     pub(crate) async fn connect(&self, container: &Container, modes: &Modes) -> Result<Attached> {
+        // By that word a container finds the host at the default bridge, whatever network it is on.
+        if container.host_config.extra_hosts.iter().any(|host| host.ends_with("host-gateway")) {
+            self.networks.ensure_default().await.map_err(|e| starting(container, &e))?;
+        }
         match modes.network {
             Network::Host => Ok(Attached::default()),
             Network::None => {
