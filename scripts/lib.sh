@@ -53,31 +53,35 @@ apt_install() {
     [ "$rc" = 0 ] || die "apt-get could not install:$missing"
 }
 
-# sid_apt CMD...: apt-get with its own sources, state and cache, which know
-# only Debian sid. The machine's own apt configuration is neither read for
-# sources nor written, so nothing of sid can reach an installed package.
+# suite_apt SUITE CMD...: apt-get with its own sources, state and cache, which
+# know only that suite of Debian. The machine's own apt configuration is neither
+# read for sources nor written, so nothing of it can reach an installed package.
 # A mirror that lags by weeks will do: the lists' signatures are checked, their
 # age is not.
-SID_APT=$CLIENTS/apt
-sid_apt_setup() {
+suite_apt_dir() {
+    if [ "$1" = sid ]; then echo "$CLIENTS/apt"; else echo "$CLIENTS/apt-$1"; fi
+}
+suite_apt_setup() {
     need_debian
     keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     [ -r "$keyring" ] || die "no $keyring: install the package debian-archive-keyring"
-    mkdir -p "$SID_APT/etc/preferences.d" "$SID_APT/state/lists/partial" "$SID_APT/cache/archives/partial" "$SID_APT/empty"
-    : >"$SID_APT/state/status"
+    dir=$(suite_apt_dir "$1")
+    mkdir -p "$dir/etc/preferences.d" "$dir/state/lists/partial" "$dir/cache/archives/partial" "$dir/empty"
+    : >"$dir/state/status"
     mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
-    printf 'deb [signed-by=%s] %s sid main\n' "$keyring" "$mirror" >"$SID_APT/etc/sources.list"
+    printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$mirror" "$1" >"$dir/etc/sources.list"
 }
-sid_apt() {
+suite_apt() {
+    dir=$(suite_apt_dir "$1"); shift
     apt-get -qq \
-        -o Dir::Etc::SourceList="$SID_APT/etc/sources.list" \
-        -o Dir::Etc::SourceParts="$SID_APT/empty" \
-        -o Dir::Etc::Preferences="$SID_APT/empty/none" \
-        -o Dir::Etc::PreferencesParts="$SID_APT/etc/preferences.d" \
-        -o Dir::State="$SID_APT/state" \
-        -o Dir::State::Lists="$SID_APT/state/lists" \
-        -o Dir::State::status="$SID_APT/state/status" \
-        -o Dir::Cache="$SID_APT/cache" \
+        -o Dir::Etc::SourceList="$dir/etc/sources.list" \
+        -o Dir::Etc::SourceParts="$dir/empty" \
+        -o Dir::Etc::Preferences="$dir/empty/none" \
+        -o Dir::Etc::PreferencesParts="$dir/etc/preferences.d" \
+        -o Dir::State="$dir/state" \
+        -o Dir::State::Lists="$dir/state/lists" \
+        -o Dir::State::status="$dir/state/status" \
+        -o Dir::Cache="$dir/cache" \
         -o Acquire::Languages=none \
         -o Acquire::Check-Valid-Until=false \
         -o APT::Sandbox::User= \
@@ -85,20 +89,21 @@ sid_apt() {
         "$@"
 }
 
-# sid_fetch DEST PACKAGE...: download the packages of sid and unpack them into
-# DEST, replacing nothing else there.
-sid_fetch() {
-    dest=$1; shift
-    sid_apt_setup
-    say "fetching from Debian sid: $*"
-    sid_apt update || die "cannot read Debian sid's package lists (is the network or the mirror down?)"
-    mkdir -p "$dest" "$DEBS/sid"
+# suite_fetch SUITE DEST PACKAGE...: download the packages of that suite and
+# unpack them into DEST, replacing nothing else there.
+suite_fetch() {
+    suite=$1 dest=$2; shift 2
+    suite_apt_setup "$suite"
+    say "fetching from Debian $suite: $*"
+    suite_apt "$suite" update || die "cannot read the package lists of Debian $suite (is the network or the mirror down?)"
+    mkdir -p "$dest" "$DEBS/$suite"
     for p in "$@"; do
-        rm -f "$DEBS/sid/${p}"_*.deb
-        (cd "$DEBS/sid" && sid_apt download "$p") || die "cannot download the package $p of Debian sid"
-        dpkg-deb -x "$DEBS/sid/${p}"_*.deb "$dest" || die "cannot unpack the package $p"
+        rm -f "$DEBS/$suite/${p}"_*.deb
+        (cd "$DEBS/$suite" && suite_apt "$suite" download "$p") || die "cannot download the package $p of Debian $suite"
+        dpkg-deb -x "$DEBS/$suite/${p}"_*.deb "$dest" || die "cannot unpack the package $p"
     done
 }
+sid_fetch() { suite_fetch sid "$@"; }
 
 # stable_fetch DEST PACKAGE...: the same from the sources this machine has.
 stable_fetch() {

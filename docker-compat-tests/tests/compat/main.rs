@@ -10,6 +10,7 @@ mod bollard_client;
 mod compose;
 mod compose_commands;
 mod compose_files;
+mod compose_v1;
 mod cp;
 mod cp_attacks;
 mod diff_commit;
