@@ -288,6 +288,29 @@ fn systemd_hands_over_a_socket_and_is_told() {
 }
 
 #[test]
+fn a_database_of_a_later_version_is_left_alone() {
+    use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
+    let place = Place::new();
+    let mut first = place.start(&[]);
+    first.signal(rustix::process::Signal::TERM);
+    assert_eq!(first.ended().code(), Some(0));
+    let file = place.path("data/lighter.db");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut db = SqliteConnectOptions::new().filename(&file).connect().await.unwrap();
+        let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                     VALUES (9999, 'later', 1, X'00', 0)";
+        sqlx::query(later).execute(&mut db).await.unwrap();
+        db.close().await.unwrap();
+    });
+    let before = fs::read(&file).unwrap();
+    let words = place.refused(&[]);
+    assert!(words.contains(&file.display().to_string()) && words.contains("schema version 9999"), "{words}");
+    assert_eq!(fs::read(&file).unwrap(), before);
+    assert!(!place.socket().exists());
+}
+
+#[test]
 fn settings_are_checked() {
     let place = Place::new();
     let file = place.path("daemon.json");
