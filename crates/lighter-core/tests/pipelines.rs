@@ -4,12 +4,14 @@
 use lighter_core::{CoreConfig, CreateContainer, Daemon};
 use lighter_domain::ContainerConfig;
 use lighter_domain::filter::Filters;
-use lighter_domain::pipeline::{Pipeline, PipelineStatus, StepPlan, StepStatus};
+use lighter_domain::pipeline::{Pipeline, PipelineStatus, Step, StepPlan, StepStatus};
 use lighter_engine_memory::{MemoryConfig, MemoryEngine};
-use lighter_store::{Keep, Store};
+use lighter_store::{Change, Keep, Store};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use time::OffsetDateTime;
+use uuid::Uuid;
 
 async fn daemon(dir: &Path, engine: &Arc<MemoryEngine>) -> Daemon {
     daemon_with(CoreConfig::new(dir.to_owned()), engine).await
@@ -206,5 +208,37 @@ async fn a_pipeline_can_be_for_a_stack() {
     until(&daemon, "p", |p| p.status.is_over()).await;
     let again = daemon.pipeline_rerun("p", None).await.unwrap();
     assert_eq!(again.project, Some(shop));
+    daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_had_no_container_yet_when_the_daemon_died_is_run() {
+    let (dir, engine) = world();
+    // Begun, and killed while it looked for the image.
+    let step = Step { plan: plan("one", "true", &[]), status: StepStatus::Running, container_id: None, exit_code: None };
+    let begun = Pipeline {
+        id: Uuid::now_v7(),
+        project: None,
+        name: "p".into(),
+        steps: vec![step],
+        status: PipelineStatus::Running,
+        created_at: OffsetDateTime::now_utc(),
+        started_at: Some(OffsetDateTime::now_utc()),
+        finished_at: None,
+        failure_reason: None,
+        workspace: "ws".into(),
+    };
+    let store = Store::open(&dir.path().join("lighter.db")).await.unwrap();
+    let pending =
+        Pipeline { id: Uuid::now_v7(), name: "q".into(), status: PipelineStatus::Pending, started_at: None, ..begun.clone() };
+    for pipeline in [begun, pending] {
+        store.apply(vec![Change::PutPipeline(Box::new(pipeline))]).await.unwrap();
+    }
+    store.close().await.unwrap();
+    let daemon = daemon(dir.path(), &engine).await;
+    for name in ["p", "q"] {
+        let over = until(&daemon, name, |p| p.status.is_over()).await;
+        assert_eq!(over.status, PipelineStatus::Success, "{over:?}");
+    }
     daemon.shutdown().await;
 }

@@ -61,6 +61,8 @@ pub struct RetentionFile {
     pub events: KeepFile,
     pub requests: KeepFile,
     pub logs: KeepFile,
+    /// The newest lines of each container that is gone (`containerLogs`).
+    pub last_lines: KeepFile,
     pub pulls: KeepFile,
     pub pipelines: KeepFile,
     pub metrics: MetricsFile,
@@ -79,7 +81,7 @@ impl RecordConfig {
     pub fn new(policies: Vec<PolicyFile>, file: RetentionFile) -> Result<Self, ConfigError> {
         let defaults = CoreConfig::new(PathBuf::new());
         let before = defaults.retention;
-        let RetentionFile { events, requests, logs, pulls, pipelines, metrics } = file;
+        let RetentionFile { events, requests, logs, last_lines, pulls, pipelines, metrics } = file;
         let MetricsFile { interval, full, minutes, age, containers } = metrics;
         let span = |key, text: Option<String>, default| text.map_or(Ok(default), |text| span(key, &text));
         let kept = before.metrics;
@@ -103,9 +105,9 @@ impl RecordConfig {
                 events: keep("events", events, before.events)?,
                 shim_events: keep("requests", requests, before.shim_events)?,
                 log_lines: keep("logs", logs, before.log_lines)?,
+                orphan_logs: keep("last-lines", last_lines, before.orphan_logs)?,
                 image_pulls: keep("pulls", pulls, before.image_pulls)?,
                 metrics,
-                ..before
             },
         })
     }
@@ -175,12 +177,14 @@ mod tests {
             (CoreConfig::new(PathBuf::new()).retention, Duration::from_secs(10))
         );
         let file = r#"{"events": {"rows": 5}, "requests": {"rows": 0, "age": "48h"}, "logs": {"age": "0s"},
-            "metrics": {"interval": "0s", "full": "10m", "containers": 0}, "pipelines": {"rows": 7}, "pulls": {"age": "48h"}}"#;
+            "metrics": {"interval": "0s", "full": "10m", "containers": 0}, "pipelines": {"rows": 7}, "pulls": {"age": "48h"},
+            "last-lines": {"rows": 9}}"#;
         let config = of("[]", file).unwrap();
         let day2 = Some(Duration::from_secs(48 * 3600));
         assert_eq!((config.retention.events, config.retention.shim_events), (Keep::rows(5), Keep { rows: None, age: day2 }));
         assert_eq!((config.retention.log_lines.age, config.metrics_interval), (None, Duration::ZERO));
         assert_eq!((config.pipelines.rows, config.pipelines.age), (Some(7), defaults.pipelines.age));
+        assert_eq!(config.retention.orphan_logs, Keep::rows(9));
         assert_eq!((config.retention.image_pulls.age, config.retention.metrics.containers), (day2, None));
         assert!(of("[]", r#"{"logs": {"age": "soon"}}"#).is_err());
         assert!(of("[]", r#"{"metrics": {"full": "48h"}}"#).is_err());
