@@ -194,6 +194,24 @@ fn what_containers_use_is_kept_and_told() {
 }
 
 #[test]
+fn a_pipelines_secrets_stay_its_own() {
+    let api = Api::start();
+    let canary = "canary-word-1";
+    let step =
+        json!({"name": "one", "image": "busybox", "env": {"MY_TOKEN": canary}, "commands": [format!("echo said {canary}")]});
+    let begun = api.post("/lighter/v1/pipelines", &json!({"name": "p", "steps": [step]}).to_string());
+    assert_eq!(begun.status, 201, "{}", begun.text());
+    eventually("it is over", || api.get("/lighter/v1/pipelines/p").json()["finishedAt"].is_string());
+    let found = api.get("/lighter/v1/logs/search?query=said");
+    assert_eq!(found.json()["items"][0]["message"], "said ***", "{}", found.text());
+    let events = format!("/events?since=1&until={}", time::OffsetDateTime::now_utc().unix_timestamp());
+    for path in ["/lighter/v1/pipelines", "/lighter/v1/pipelines/p", "/lighter/v1/events?limit=1000", &events] {
+        let told = api.get(path);
+        assert!(told.status == 200 && !told.text().contains(canary), "{path}: {}", told.text());
+    }
+}
+
+#[test]
 fn sample_data_is_made_once_and_random_ones_by_their_seed() {
     let api = Api::start();
     let made = api.post("/lighter/v1/sample-data", "");
