@@ -65,6 +65,9 @@ compat | compat-dockerd)
         have ip || apt_install iproute2
         scripts/peers.sh
         trap 'scripts/dockerd.sh stop reference' EXIT
+        # As people run it, by its proxy; the benchmarks leave that out.
+        DOCKERD_FLAGS="--userland-proxy=true --userland-proxy-path=$PEERS/bin/docker-proxy"
+        export DOCKERD_FLAGS
         LIGHTER_COMPAT_HOST=$(scripts/dockerd.sh start reference)
         export LIGHTER_COMPAT_HOST
     fi

@@ -140,3 +140,86 @@ fn events_of_the_project() {
     });
     assert!(events.stdout().contains("\"service\":\"a\""), "{}", events.stdout());
 }
+
+#[test]
+fn one_service_without_those_it_depends_on() {
+    let p = project("services:\n  a: {<<: *idle, depends_on: [b]}\n  b: {<<: *idle}\n");
+    p.up(&["--no-deps", "a"]);
+    assert_eq!(states(&p), ["a running"]);
+    p.compose(&["create", "b"]).ok();
+    assert_eq!(states(&p), ["a running", "b created"]);
+    let (a, b) = (p.id("a"), p.compose(&["ps", "-aq", "b"]).ok().to_owned());
+    p.up(&[]);
+    assert_eq!((p.id("a"), p.id("b")), (a.clone(), b.clone()));
+    p.up(&["--force-recreate", "--no-deps", "a"]);
+    assert!(p.id("a") != a && p.id("b") == b, "b is none of its affair");
+    p.up(&["--scale", "a=2", "--no-recreate"]);
+    assert_eq!(p.ids("a").len(), 2);
+    let second = p.compose(&["exec", "-T", "--index", "2", "a", "hostname"]).ok().to_owned();
+    assert!(p.ids("a").iter().any(|id| id.starts_with(&second)), "{second}");
+}
+
+#[test]
+fn down_removes_the_images_that_have_the_projects_name() {
+    let p = project("services:\n  built: {build: ., command: [sleep, '1000'], init: true}\n  taken: {<<: *idle}\n");
+    let image = format!("{}-built", p.name);
+    let other = format!("{}-other", p.name);
+    let label = |key: &str, value: &str| format!("LABEL com.docker.compose.{key}={value}");
+    let maker = p.daemon.docker(&["create", "busybox"]).ok().to_owned();
+    // What a build would have made.
+    let (project_label, service) = (label("project", &p.name), label("service", "built"));
+    p.daemon.docker(&["commit", "-c", &project_label, "-c", &service, &maker, &image]).ok();
+    p.daemon.docker(&["rm", &maker]).ok();
+    p.daemon.docker(&["tag", "busybox", &other]).ok();
+    p.up(&["--no-build"]);
+    assert_eq!(p.inspect("built")["Config"]["Image"], image);
+    let there = |name: &str| p.daemon.http("GET", &format!("/images/{name}/json"), None).status == 200;
+    assert!(there(&image));
+    p.compose(&["down", "--rmi", "local", "-v", "-t", "0"]).ok();
+    assert_eq!((there(&image), there(&other), there("busybox")), (false, true, true));
+    assert!(p.leftovers().is_empty());
+    // All that it uses, by their names.
+    p.write("compose.yaml", &format!("services:\n  a: {{image: {other}, command: [sleep, '1000'], init: true}}\n"));
+    p.up(&[]);
+    p.compose(&["down", "--rmi", "all", "-t", "0"]).ok();
+    assert_eq!((there(&other), there("busybox")), (false, true));
+}
+
+#[test]
+fn a_failure_ends_the_project_and_a_hook_comes_before_the_stop() {
+    let p = project(
+        r#"
+services:
+  works:
+    <<: *idle
+    volumes: ["kept:/v"]
+    pre_stop: [{command: ["sh", "-c", "echo hooked >/v/word"]}]
+  done: {<<: *idle, command: ["true"]}
+  fails: {<<: *idle, command: ["sh", "-c", "sleep 1; exit 6"]}
+volumes: {kept: }
+"#,
+    );
+    let out = p.compose(&["up", "--abort-on-container-failure", "-t", "1"]);
+    assert_eq!(out.code, 6, "{out:?}");
+    assert_eq!(states(&p), ["done exited", "fails exited", "works exited"]);
+    p.compose(&["rm", "-f"]).ok();
+    p.up(&["works"]);
+    p.compose(&["stop", "-t", "1"]).ok();
+    let said = p.compose(&["run", "--rm", "-T", "--no-deps", "works", "cat", "/v/word"]);
+    assert_eq!(said.ok().trim(), "hooked");
+}
+
+#[test]
+fn attached_to_one_service() {
+    let p = project(
+        r#"
+services:
+  a: {<<: *idle, command: ["sh", "-c", "trap 'exit 8' TERM; while :; do echo tick; sleep 0.2; done"]}
+"#,
+    );
+    p.up(&[]);
+    let attached = p.spawn(&["attach", "--no-stdin", "a"]);
+    attached.wait_for("tick");
+    p.compose(&["kill", "-s", "TERM", "a"]).ok();
+    assert_eq!(attached.wait().code, 8);
+}

@@ -187,7 +187,8 @@ services:
       - {type: volume, source: named, target: /part, volume: {subpath: sub}}
     depends_on: {maker: {condition: service_completed_successfully}}
   maker: {<<: *idle, command: ["mkdir", "-p", "/named/sub"], volumes: ["named:/named"]}
-  b: {<<: *idle, volumes_from: [a]}
+  plain: {<<: *idle, volumes: ["named:/named", "./here:/bound:ro"]}
+  b: {<<: *idle, volumes_from: [plain]}
 volumes:
   named: {labels: {of: mine}}
 "#,

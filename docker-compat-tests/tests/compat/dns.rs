@@ -157,7 +157,9 @@ fn a_resolver_comes_and_goes_with_the_networks() {
     assert!(resolv_conf(&t, &client).contains("nameserver 127.0.0.11"));
     assert_eq!(found(&t, &client, "server"), [address(&t, &server, &net)]);
     t.docker(&["network", "disconnect", &net, &client]).ok();
-    assert_eq!(resolv_conf(&t, &client), before);
+    if t.daemon.is_lighter("its resolver stays with a container that was once on such a network") {
+        assert_eq!(resolv_conf(&t, &client), before);
+    }
 }
 
 /// A name server of this test on an address of the host: it says 192.0.2.53 to everything.

@@ -44,8 +44,10 @@ fn on_all_addresses_of_the_host() {
     // From itself, and from another network, by the host.
     let net = t.network("other", &[]);
     let other = t.sleeper(&["--network", &net]);
-    for from in [&server, &other] {
-        assert_eq!(fetched(&t, from, &outer(), &port.to_string()), "hello");
+    if t.daemon.is_lighter("it keeps networks apart here, too, and leads nobody back to itself beside its proxy") {
+        for from in [&server, &other] {
+            assert_eq!(fetched(&t, from, &outer(), &port.to_string()), "hello");
+        }
     }
     let shown = t.docker(&["port", &server]);
     assert_eq!(shown.ok(), format!("80/tcp -> 0.0.0.0:{port}\n80/tcp -> [::]:{port}"));

@@ -4,7 +4,7 @@ use super::{endpoints, event, find, is_predefined};
 use crate::daemon::Shared;
 use crate::wording;
 use lighter_domain::container::EndpointStatus;
-use lighter_domain::{Container, Event, Network, Placement, Result};
+use lighter_domain::{Container, Error, Event, Network, Placement, Result};
 use lighter_store::Change;
 use std::sync::Arc;
 
@@ -92,7 +92,14 @@ impl Shared {
         let mut container = container.clone();
         self.follow_links(&mut container)?;
         let mode = container.host_config.network_mode.as_str();
-        if !mode.starts_with("container:") && !container.networks.contains_key(mode) {
+        if let Some(peer) = mode.strip_prefix("container:").and_then(|peer| self.registry.find(peer).ok()) {
+            let peer = peer.snapshot();
+            if !peer.state.is_running() {
+                let (name, state) = (&peer.name, peer.state.docker_status());
+                let text = format!("cannot join network namespace of a non running container: container {name} is {state}");
+                return Err(Error::conflict(text));
+            }
+        } else if !mode.starts_with("container:") && !container.networks.contains_key(mode) {
             let first = container.networks.keys().next().cloned();
             container.host_config.network_mode = first.unwrap_or_else(|| "none".to_owned());
         }
