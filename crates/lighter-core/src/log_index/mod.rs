@@ -27,7 +27,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 /// How far back a look reads before it reads as far as it may. Most find what they look for in the first.
-const STEPS: [u64; 2] = [100, 5000];
+const STEPS: [u64; 4] = [100, 1000, 8000, 40_000];
 /// Lines of one unit of work; other writes come in between.
 const BATCH: usize = 500;
 /// After so many lines the oldest are pruned, without waiting for the next time.
