@@ -55,7 +55,8 @@ pub(crate) enum Command {
         reply: Reply,
     },
     Connect {
-        network: Arc<Network>,
+        name: String,
+        network: Option<Arc<Network>>,
         asked: Box<EndpointConfig>,
         reply: Reply,
     },
@@ -192,7 +193,9 @@ impl Actor {
             Command::Unpause(reply) => answer(reply, self.pause(false).await),
             Command::Rename { name, reply } => answer(reply, self.rename(name).await),
             Command::Update { asked, reply } => answer(reply, self.update(&asked).await),
-            Command::Connect { network, asked, reply } => answer(reply, self.connect(&network, *asked).await),
+            Command::Connect { name, network, asked, reply } => {
+                answer(reply, self.connect(network.as_ref(), &name, *asked).await);
+            }
             Command::Disconnect { name, network, reply } => answer(reply, self.disconnect(network.as_ref(), &name).await),
             Command::Remove { options, reference, reply } => self.remove_on_request(options, &reference, reply).await,
         }

@@ -127,6 +127,9 @@ impl Shared {
         config: &ExecConfig,
     ) -> Result<ExecSession, StartFailure> {
         let exec = self.engine.exec().ok_or_else(|| self.lacks("exec"))?;
+        let mut container = container.clone();
+        self.follow_links(&mut container)?;
+        let container = &container;
         let command = format!("exec_start: {}", config.cmd.join(" "));
         self.emit(vec![of_container(container, command, &[("execID", instance.id.clone())])]).await?;
         self.bounded("starting an exec", exec.exec(container, &instance.id, config)).await

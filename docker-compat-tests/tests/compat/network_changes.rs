@@ -63,3 +63,18 @@ fn the_way_out_and_the_ports_move_along() {
         assert_eq!((port(), asked().as_str()), (first, "hello"));
     }
 }
+
+#[test]
+fn connected_to_a_network_that_is_made_before_the_start() {
+    let t = Scope::new();
+    let (id, later) = (t.docker(&["create", "busybox", "sleep", "1000"]).ok().to_owned(), t.name("later"));
+    t.docker(&["network", "connect", &later, &id]).ok();
+    assert!(t.inspect(&id)["NetworkSettings"]["Networks"][&later].is_object());
+    let early = t.docker(&["start", &id]);
+    assert!(early.fails(1).contains(&format!("network {later} not found")), "{}", early.stderr);
+    let made = t.network("later", &[]);
+    t.docker(&["start", &id]).ok();
+    assert!(!address(&t, &id, &made).is_empty() && !address(&t, &id, "bridge").is_empty());
+    let missing = t.docker(&["network", "connect", &t.name("never"), &id]);
+    assert!(missing.fails(1).contains("not found"), "{}", missing.stderr);
+}

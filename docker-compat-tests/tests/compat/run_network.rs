@@ -157,6 +157,10 @@ fn a_link_leads_to_another_container() {
     ] {
         assert!(seen.lines().any(|l| l == line), "{line}: {seen}");
     }
+    let running = t.sleeper(&["--network", "bridge", "--link", &link]);
+    let exec = t.docker(&["exec", "-e", "AL_ENV_FOO=mine", &running, "env"]);
+    let lines: Vec<&str> = exec.ok().lines().collect();
+    assert!(lines.contains(&"AL_ENV_FOO=mine") && lines.contains(&format!("AL_PORT=tcp://{address}:80").as_str()), "{lines:?}");
     let linked = t.docker(&["create", "--link", &link, "busybox"]).ok().to_owned();
     let shown = t.inspect(&linked)["HostConfig"]["Links"][0].as_str().unwrap().to_owned();
     assert!(shown.starts_with(&format!("/{name}:/")) && shown.ends_with("/al"), "{shown}");

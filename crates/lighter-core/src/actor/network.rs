@@ -10,25 +10,28 @@ use lighter_store::Change;
 use std::sync::Arc;
 
 impl Actor {
-    pub(super) async fn connect(&mut self, network: &Arc<Network>, asked: EndpointConfig) -> Result<()> {
+    /// `name`: how the client called the network, which may not be there yet.
+    pub(super) async fn connect(&mut self, network: Option<&Arc<Network>>, name: &str, asked: EndpointConfig) -> Result<()> {
         let mut container = (*self.container()).clone();
         refuse_leaving(&container)?;
         let live = container.state.is_running();
-        if container.networks.contains_key(&network.name) {
-            let text = format!("endpoint with name {} already exists in network {}", container.name, network.name);
+        let name = network.map_or(name, |n| n.name.as_str()).to_owned();
+        if container.networks.contains_key(&name) {
+            let text = format!("endpoint with name {} already exists in network {name}", container.name);
             // As in dockerd: one that does not run keeps what it asked for first.
             return if live { Err(Error::forbidden(text)) } else { Ok(()) };
         }
         let mode = container.host_config.network_mode.clone();
-        let names: Vec<&str> = container.networks.keys().map(String::as_str).chain([network.name.as_str()]).collect();
+        let names: Vec<&str> = container.networks.keys().map(String::as_str).chain([name.as_str()]).collect();
         endpoints::check_company(&names, &mode)?;
-        endpoints::check(&network.name, Some(network), &asked).map_err(Error::invalid)?;
-        let status = EndpointStatus { network_id: network.id.clone(), ..EndpointStatus::default() };
-        container.networks.insert(network.name.clone(), status);
-        container.endpoints.insert(network.name.clone(), asked);
+        endpoints::check(&name, network.map(Arc::as_ref), &asked).map_err(Error::invalid)?;
+        let network_id = network.map(|n| n.id.clone()).unwrap_or_default();
+        container.networks.insert(name.clone(), EndpointStatus { network_id, ..EndpointStatus::default() });
+        container.endpoints.insert(name.clone(), asked);
         if !live {
             return self.commit(container, Vec::new()).await;
         }
+        let network = network.ok_or_else(|| wording::no_such_network(&name))?;
         let shared = self.shared.clone();
         if !shared.network_uses.hold(network, &container.id) {
             return Err(wording::no_such_network(&network.name));

@@ -14,8 +14,14 @@ impl Daemon {
         }
         let entry = self.entry(container)?;
         let all = self.shared().all_networks().await?;
-        let network = find(&all, network)?.clone();
-        self.ask(&entry, |reply| Command::Connect { network, asked: Box::new(asked), reply }).await
+        let found = match find(&all, network) {
+            Ok(network) => Some(network.clone()),
+            // One that does not run waits for a network that somebody makes before its start.
+            Err(error) if error.kind() == ErrorKind::NotFound && !entry.snapshot().state.is_running() => None,
+            Err(error) => return Err(error),
+        };
+        let name = network.to_owned();
+        self.ask(&entry, |reply| Command::Connect { name, network: found, asked: Box::new(asked), reply }).await
     }
 
     /// Takes a container off a network. `force`: one that does not run is taken off a network that is gone, too.

@@ -53,8 +53,9 @@ impl Shared {
         container.host_config.links.iter().filter_map(shown).collect()
     }
 
-    /// Gives a container that is about to start what its links lead to. Fails (409) where one leads to nothing that runs.
-    pub(super) fn follow_links(&self, container: &mut Container) -> Result<()> {
+    /// Gives a container that is about to start, or to run an exec, what its links lead to. Fails (409) where one leads to nothing
+    /// that runs.
+    pub(crate) fn follow_links(&self, container: &mut Container) -> Result<()> {
         let links = std::mem::take(&mut container.host_config.links);
         if !container.networks.contains_key(BRIDGE) {
             return Ok(());
