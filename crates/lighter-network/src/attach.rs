@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bridges::switch_ipv6;
 use crate::error::NetworkError;
+use crate::flows;
 use crate::leases::{Ask, Endpoint};
 use crate::links::{self, WaysOut};
 use crate::maps::Element;
@@ -272,6 +273,10 @@ impl Host {
             self.firewall.distrust();
             self.ensure_rules()?;
         }
+        if !(remove.is_empty() && add.is_empty()) {
+            let now = self.shared.lock().attached.get(container_id).map(|now| now.ports.clone()).unwrap_or_default();
+            self.forget_flows(&[now, before.ports.clone()].concat());
+        }
         // With the rules in place that keep others out: answers to localhost find their way.
         for spec in bridges {
             let _ = fs::write(format!("/proc/sys/net/ipv4/conf/{}/route_localnet", spec.device), "1");
@@ -279,6 +284,15 @@ impl Host {
         let (v4, v6) = targets;
         self.ports.direct(container_id, v4.map(IpAddr::V4).or(v6.map(IpAddr::V6)));
         Ok(())
+    }
+
+    /// Where it fails, senders of datagrams that never pause are led to where the port led before.
+    fn forget_flows(&mut self, ports: &[Published]) {
+        if let Some(nl) = self.netfilter.as_mut()
+            && let Err(error) = flows::forget(nl, ports)
+        {
+            tracing::debug!(%error, "the flows to published ports could not be forgotten");
+        }
     }
 
     /// The rules as they were when a container held something else.
@@ -321,6 +335,7 @@ impl Host {
                 tracing::warn!(container = container_id, %error, "published ports could not be removed");
             }
         }
+        self.forget_flows(&attachment.ports);
     }
 
     /// Frees the ports of a container that has ended; its interfaces go later.

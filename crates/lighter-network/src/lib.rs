@@ -8,7 +8,7 @@
 //! How it is laid out, from the outside in:
 //! - [`Networks`] is the handle that callers hold. Its calls are jobs for one OS thread (`worker`).
 //! - `bridges` and `attach` are the jobs: for networks, and for containers.
-//! - `links` and `firewall` (with `maps` for published ports) say what to ask of the kernel, `netlink` asks it; `watch`
+//! - `links` and `firewall` (with `maps` and `flows` for published ports) say what to ask of the kernel, `netlink` asks it; `watch`
 //!   notices when somebody else changes rules.
 //! - `netns` makes and enters namespaces. `leases`, `range` and `pools` decide on addresses. `ports` holds ports of the host,
 //!   and `relay` passes on what the firewall cannot. `state` remembers the default network.
@@ -21,6 +21,7 @@ mod bridges;
 pub mod dns;
 mod error;
 mod firewall;
+mod flows;
 pub mod hosts;
 mod leases;
 mod links;

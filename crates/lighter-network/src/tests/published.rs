@@ -191,3 +191,29 @@ fn the_daemon_comes_and_goes() {
         until("they are back", || !crate::maps::read(&mut netfilter(), "lighter").unwrap().is_empty()).await;
     });
 }
+
+/// One that never pauses, from the same port, as a sender of logs would.
+#[test]
+fn who_goes_on_sending_datagrams_is_led_to_the_new_container() {
+    on_new_host(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        let networks = open(&BridgeConfig::new(dir.path())).await;
+        let ports = || vec![want(Protocol::Udp, None, 8080, 80)];
+        let outside = neighbour();
+        let sender = inside(outside.as_fd(), || {
+            let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+            socket.connect("10.9.0.1:8080").unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            socket
+        });
+        let answered = || sender.send(b"who am I").is_ok() && sender.recv(&mut [0; 64]).is_ok();
+        let a = web(&networks, "a", ports()).await;
+        until("the first answers", answered).await;
+        networks.detach("a");
+        until("nobody answers", || !answered()).await;
+        // Its namespace and its address are there still.
+        let b = web(&networks, "b", ports()).await;
+        assert_ne!(a.ip(), b.ip());
+        assert!((0..3).any(|_| answered()), "the second answers the same sender");
+    });
+}
