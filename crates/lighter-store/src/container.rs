@@ -4,6 +4,7 @@
 //! ones, because one container must not keep a daemon from seeing the others.
 
 use crate::json::{self, Mirror};
+use crate::run::{run, run_some};
 use crate::{Result, StoreError, timestamp};
 use lighter_domain::container::Container;
 use lighter_domain::host_config::PortBinding;
@@ -98,7 +99,7 @@ pub(crate) async fn put(connection: &mut SqliteConnection, container: &Container
         Some((code, oom, at)) => (Some(code), Some(oom), Some(at)),
         None => (None, None, None),
     };
-    let done = sqlx::query(PUT)
+    let statements = sqlx::query(PUT)
         .bind(name.as_str())
         .bind(config.image.as_str())
         .bind(state.summary_status().as_str())
@@ -133,10 +134,8 @@ pub(crate) async fn put(connection: &mut SqliteConnection, container: &Container
         .bind(id.as_str())
         .bind(api_version.as_str())
         .bind(plain(unsupported_flags)?)
-        .bind(timestamp::format(*updated_at))
-        .execute(connection)
-        .await
-        .map_err(StoreError::sql("writing a container"))?;
+        .bind(timestamp::format(*updated_at));
+    let done = run_some(connection, statements, 2).await.map_err(StoreError::sql("writing a container"))?;
     Ok(done.rows_affected())
 }
 
@@ -153,11 +152,8 @@ pub(crate) async fn put_health(connection: &mut SqliteConnection, uuid: Uuid, he
 
 /// Removes the row; mapping and stack memberships follow by cascade.
 pub(crate) async fn delete(connection: &mut SqliteConnection, uuid: Uuid) -> Result<u64> {
-    let done = sqlx::query("DELETE FROM containers WHERE id = ?")
-        .bind(uuid.to_string())
-        .execute(connection)
-        .await
-        .map_err(StoreError::sql("deleting a container"))?;
+    let statement = sqlx::query("DELETE FROM containers WHERE id = ?").bind(uuid.to_string());
+    let done = run(connection, statement).await.map_err(StoreError::sql("deleting a container"))?;
     Ok(done.rows_affected())
 }
 

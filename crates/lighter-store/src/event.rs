@@ -1,5 +1,6 @@
 //! Docker's own events as rows of `events`: appended by the writer, replayed by `docker events --since`.
 
+use crate::run::run;
 use crate::{Result, StoreError};
 use lighter_domain::event::{Event, EventKind, EventScope};
 use sqlx::FromRow;
@@ -11,16 +12,15 @@ const TABLE: &str = "events";
 pub(crate) async fn insert(connection: &mut SqliteConnection, event: &Event) -> Result<i64> {
     let Event { id: _, kind, action, actor_id, attributes, scope, time } = event;
     let attributes = serde_json::to_string(attributes).map_err(|source| StoreError::Encode { table: TABLE, source })?;
-    let done = sqlx::query("INSERT INTO events (kind, action, actorId, attributes, scope, timeNano) VALUES (?, ?, ?, ?, ?, ?)")
+    let sql = "INSERT INTO events (kind, action, actorId, attributes, scope, timeNano) VALUES (?, ?, ?, ?, ?, ?)";
+    let statement = sqlx::query(sql)
         .bind(kind.as_str())
         .bind(action.as_str())
         .bind(actor_id.as_str())
         .bind(attributes)
         .bind(scope_name(*scope))
-        .bind(nanos(*time))
-        .execute(connection)
-        .await
-        .map_err(StoreError::sql("writing an event"))?;
+        .bind(nanos(*time));
+    let done = run(connection, statement).await.map_err(StoreError::sql("writing an event"))?;
     Ok(done.last_insert_rowid())
 }
 

@@ -26,6 +26,7 @@ mod pipeline;
 mod recorder;
 mod repository;
 mod retention;
+mod run;
 mod shim_event;
 mod stack;
 mod store;

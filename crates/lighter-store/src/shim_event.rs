@@ -4,6 +4,7 @@
 //! index beside its key: questions are rare and scan from the newest row.
 
 use crate::json::any_of;
+use crate::run::run;
 use crate::{Result, StoreError, timestamp};
 use lighter_domain::{ShimEvent, ShimEventFilter, ShimStatus};
 use sqlx::error::BoxDynError;
@@ -111,10 +112,8 @@ async fn execute(
     bind: impl FnOnce(&mut SqliteArguments) -> Result<(), BoxDynError>,
 ) -> Result<i64> {
     bind(&mut arguments).map_err(sqlx::Error::Encode).map_err(StoreError::sql("encoding shim events"))?;
-    let done = sqlx::query_with(AssertSqlSafe(Arc::clone(statement)), arguments)
-        .execute(connection)
-        .await
-        .map_err(StoreError::sql("writing shim events"))?;
+    let statement = sqlx::query_with(AssertSqlSafe(Arc::clone(statement)), arguments);
+    let done = run(connection, statement).await.map_err(StoreError::sql("writing shim events"))?;
     Ok(done.last_insert_rowid())
 }
 

@@ -2,6 +2,7 @@
 
 use super::Set;
 use crate::repository::{logs, rows};
+use crate::run::run;
 use crate::{
     Applied, Change, Result, StoreError, container, details, event, image_pull, log_lines, metrics, network, pipeline, retention,
     shim_event, stack,
@@ -74,7 +75,7 @@ pub(super) async fn rollback(connection: &mut SqliteConnection) {
 }
 
 async fn statement(connection: &mut SqliteConnection, sql: &'static str) -> Result<()> {
-    sqlx::query(sql).execute(connection).await.map(drop).map_err(StoreError::sql(sql))
+    run(connection, sqlx::query(sql)).await.map(drop).map_err(StoreError::sql(sql))
 }
 
 async fn all(connection: &mut SqliteConnection, changes: &mut [Change]) -> Result<Applied> {
