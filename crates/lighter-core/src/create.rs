@@ -146,6 +146,7 @@ impl Daemon {
         let kernel = shared.description.kernel_version.clone();
         changes.push(Change::Machine { container: container.clone(), kernel, path });
         let stored = shared.persist(changes, vec![event]).await?;
+        shared.log_index.begin(&container.id);
         let (commands, queue) = mpsc::channel(QUEUE);
         let entry = Arc::new(Entry::new(container, commands));
         shared.registry.insert(entry.clone());

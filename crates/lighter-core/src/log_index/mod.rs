@@ -52,6 +52,11 @@ pub(crate) struct LogIndex {
 }
 
 impl LogIndex {
+    /// Of a container that is being made, nothing can have been looked at.
+    pub fn begin(&self, id: &ContainerId) {
+        self.seen.lock().insert(id.clone(), Arc::new(tokio::sync::Mutex::new(Seen::Until(None, None))));
+    }
+
     pub fn forget(&self, id: &ContainerId) {
         self.seen.lock().remove(id);
     }

@@ -59,7 +59,15 @@ impl Reader {
         let Some(current) = self.files.first() else {
             return self.next_file();
         };
-        self.input.resize(PIECE, 0);
+        let unread = current.file.metadata()?.len().saturating_sub(self.offset);
+        if unread == 0 {
+            return self.next_file();
+        }
+        // Room for what is there: most logs are short, and each is looked at when its container goes.
+        let room = usize::try_from(unread).map_or(PIECE, |unread| PIECE.min(self.pending.saturating_add(unread)));
+        if self.input.len() < room {
+            self.input.resize(room, 0);
+        }
         let n = current.file.read_at(&mut self.input[self.pending..], self.offset)?;
         if n == 0 {
             return self.next_file();
