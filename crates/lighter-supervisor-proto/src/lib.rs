@@ -1,10 +1,12 @@
 //! What the daemon says to a container's supervisor, and what it answers.
 //!
-//! The daemon writes a [`Launch`] to a file, and starts `lighter-supervisor <launch file>` with three descriptors: the
-//! listening Unix socket ([`LISTENER_FD`], bound by the daemon, so that attachments made before the start wait in its
-//! backlog), a pipe for the one [`Ready`] line ([`READY_FD`]), and, unless the container shares a network namespace, the
-//! namespace ([`NETNS_FD`]). Every later conversation is one connection to the socket: a [`Request`] frame, [`Reply`]
-//! frames, and after `Attach` and attached `Exec` the raw streams.
+//! The daemon starts `lighter-supervisor <launch file>` with two descriptors: the listening Unix socket ([`LISTENER_FD`],
+//! bound by the daemon, so that attachments made before the start wait in its backlog), and one end of a pair of stream
+//! sockets ([`DAEMON_FD`]). While the program is loaded, the daemon prepares the container. Once the [`Launch`] is in its
+//! file, it sends one line on the pair, with the namespaces that are to be joined: one byte of [`joined`] for each
+//! descriptor. The end of the pair instead means that nothing is to be started. The supervisor answers with the one
+//! [`Ready`] line. Every later conversation is one connection to the socket: a [`Request`] frame, [`Reply`] frames, and
+//! after `Attach` and attached `Exec` the raw streams.
 //!
 //! The two may be of different versions (the daemon is upgraded under running containers): fields are only ever added, with
 //! `#[serde(default)]`.
@@ -17,18 +19,24 @@ use std::path::PathBuf;
 
 /// Descriptor of the listening socket.
 pub const LISTENER_FD: i32 = 3;
-/// Descriptor of the pipe that takes the [`Ready`] line.
-pub const READY_FD: i32 = 4;
-/// Descriptor of the network namespace, if [`Launch::netns`] says so.
-pub const NETNS_FD: i32 = 5;
-/// Descriptor of another container's IPC namespace, if [`Launch::joins_ipc`] says so.
-pub const IPCNS_FD: i32 = 6;
-/// Descriptor of another container's process namespace, if [`Launch::joins_pid`] says so.
-pub const PIDNS_FD: i32 = 7;
-/// Descriptor of the mount namespace of another supervisor, for [`Shm::Of`].
-pub const SHM_MNTNS_FD: i32 = 8;
+/// Descriptor of the socket on which the supervisor is told to go on, and that takes the [`Ready`] line.
+pub const DAEMON_FD: i32 = 4;
 /// The largest frame that either side accepts.
 pub const MAX_FRAME: u32 = 4 << 20;
+
+/// What a descriptor is that goes with the line on [`DAEMON_FD`].
+pub mod joined {
+    /// The network namespace, if [`super::Launch::netns`] says so.
+    pub const NETWORK: u8 = b'n';
+    /// Another container's IPC namespace, if [`super::Launch::joins_ipc`] says so.
+    pub const IPC: u8 = b'i';
+    /// Another container's process namespace, if [`super::Launch::joins_pid`] says so.
+    pub const PROCESSES: u8 = b'p';
+    /// The mount namespace of another supervisor, for [`super::Shm::Of`].
+    pub const MOUNTS: u8 = b'm';
+    /// So many there can be.
+    pub const MOST: usize = 4;
+}
 
 /// Names of the files in a container's run directory ([`Launch::run_dir`]).
 pub mod files {
@@ -73,7 +81,7 @@ pub struct Launch {
     /// Parts of volumes, to be opened once and bound to where the specification's mounts find them.
     #[serde(default)]
     pub pins: Vec<Pin>,
-    /// Whether [`NETNS_FD`] is there.
+    /// Whether [`joined::NETWORK`] is there.
     pub netns: bool,
     /// On version 1, the container's process joins the group that counts processes at the last moment: the limit is smaller
     /// than what it takes to make a container.
@@ -81,10 +89,10 @@ pub struct Launch {
     pub count_late: bool,
     #[serde(default)]
     pub oom_score_adj: Option<i32>,
-    /// Whether [`IPCNS_FD`] is there.
+    /// Whether [`joined::IPC`] is there.
     #[serde(default)]
     pub joins_ipc: bool,
-    /// Whether [`PIDNS_FD`] is there.
+    /// Whether [`joined::PROCESSES`] is there.
     #[serde(default)]
     pub joins_pid: bool,
     #[serde(default)]
@@ -144,7 +152,7 @@ pub enum Shm {
         /// Bytes.
         size: i64,
     },
-    /// The one at this path in the mount namespace [`SHM_MNTNS_FD`].
+    /// The one at this path in the mount namespace [`joined::MOUNTS`].
     Of { path: PathBuf },
 }
 
@@ -198,7 +206,7 @@ pub struct Cgroups {
     pub v2: Option<PathBuf>,
 }
 
-/// The one line on [`READY_FD`].
+/// The one line on [`DAEMON_FD`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ready", rename_all = "snake_case")]
 pub enum Ready {

@@ -20,12 +20,13 @@ mod rootfs;
 mod server;
 mod shared;
 mod spec;
+mod summons;
 mod sys;
 
 use cgroup::Groups;
 use error::SetupError;
 use helper::{Namespaces, Site};
-use lighter_supervisor_proto::{IPCNS_FD, LISTENER_FD, Launch, NETNS_FD, PIDNS_FD, READY_FD, Ready, files};
+use lighter_supervisor_proto::{DAEMON_FD, LISTENER_FD, Launch, Ready, Shm, files, joined};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustix::fs::{Mode, OFlags};
@@ -37,19 +38,21 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 fn main() -> ExitCode {
-    let (listener, ready) = (sys::adopt(LISTENER_FD), sys::adopt(READY_FD));
-    let (Some(listener), Some(ready)) = (listener, ready) else { return ExitCode::from(2) };
+    let (listener, daemon) = (sys::adopt(LISTENER_FD), sys::adopt(DAEMON_FD));
+    let (Some(listener), Some(daemon)) = (listener, daemon) else { return ExitCode::from(2) };
     let Some(path) = std::env::args_os().nth(1) else { return ExitCode::from(2) };
-    match ready
+    match daemon
         .try_clone()
         .map_err(SetupError::io("copy a descriptor"))
         .and_then(|copy| prepare(Path::new(&path), listener, copy))
     {
-        Ok(server) => {
-            drop(ready);
+        Ok(Some(server)) => {
+            drop(daemon);
             server.run();
             ExitCode::SUCCESS
         }
+        // The daemon gave the start up, or is gone.
+        Ok(None) => ExitCode::SUCCESS,
         Err(error) => {
             let failure = error.failure();
             journal::note(&failure.message);
@@ -57,29 +60,31 @@ fn main() -> ExitCode {
                 // For a daemon that comes later; the launch file lies in the run directory.
                 let _ = std::fs::write(Path::new(&path).with_file_name(files::READY), &line);
                 line.push(b'\n');
-                let _ = std::fs::File::from(ready).write_all(&line);
+                let _ = std::fs::File::from(daemon).write_all(&line);
             }
             ExitCode::FAILURE
         }
     }
 }
 
-/// Everything before the event loop.
-fn prepare(launch_file: &Path, listener: OwnedFd, ready: OwnedFd) -> Result<Server, SetupError> {
+/// Everything before the event loop. `None`: there is nothing to be started.
+fn prepare(launch_file: &Path, listener: OwnedFd, daemon: OwnedFd) -> Result<Option<Server>, SetupError> {
+    detach()?;
+    let signals = server::block_signals().map_err(SetupError::io("take signals"))?;
+    let Some(mut given) = summons::wait(&daemon)? else { return Ok(None) };
     let text = std::fs::read(launch_file).map_err(SetupError::io(format!("read {}", launch_file.display())))?;
     let launch: Launch =
         serde_json::from_slice(&text).map_err(|source| SetupError::Json { what: "read the launch file", source })?;
     journal::open(launch.run_dir.join(files::LOG));
-    detach()?;
-    let shm = shared::take_shm(&launch)?;
+    let mounts = given.take(joined::MOUNTS, matches!(launch.shm, Some(Shm::Of { .. })))?;
+    let shm = shared::take_shm(&launch, mounts)?;
     // The run directory is where sockets are made: its path may be longer than a socket's name can be.
     std::env::set_current_dir(&launch.run_dir).map_err(SetupError::io("enter the run directory"))?;
-    let signals = server::block_signals().map_err(SetupError::io("take signals"))?;
     let groups = Groups::open(&launch.cgroups)?;
     let namespaces = Namespaces {
-        net: adopt_namespace(launch.netns, NETNS_FD)?,
-        ipc: adopt_namespace(launch.joins_ipc, IPCNS_FD)?,
-        pid: adopt_namespace(launch.joins_pid, PIDNS_FD)?,
+        net: given.take(joined::NETWORK, launch.netns)?,
+        ipc: given.take(joined::IPC, launch.joins_ipc)?,
+        pid: given.take(joined::PROCESSES, launch.joins_pid)?,
     };
     let seccomp = launch.seccomp.as_ref().map(|path| std::fs::read(path).map(Rc::from)).transpose();
     let seccomp = seccomp.map_err(SetupError::io("read the seccomp program"))?;
@@ -99,14 +104,7 @@ fn prepare(launch_file: &Path, listener: OwnedFd, ready: OwnedFd) -> Result<Serv
     shared::place_binds(&binds)?;
     shared::place_shm(&launch, shm)?;
     let site = Site { open_files: raise_open_files(), launch, groups, seccomp, namespaces, cgroup_view, cgroup_path };
-    Server::new(site, listener, ready, signals)
-}
-
-fn adopt_namespace(there: bool, number: i32) -> Result<Option<OwnedFd>, SetupError> {
-    if !there {
-        return Ok(None);
-    }
-    sys::adopt(number).ok_or(SetupError::Spec("namespace")).map(Some)
+    Server::new(site, listener, daemon, signals).map(Some)
 }
 
 /// Lets go of the daemon: its session, its streams, its fate.

@@ -3,8 +3,7 @@
 //! file.
 
 use crate::error::SetupError;
-use crate::sys;
-use lighter_supervisor_proto::{EarlyBind, Launch, SHM_MNTNS_FD, Shm, files};
+use lighter_supervisor_proto::{EarlyBind, Launch, Shm, files};
 use nix::sched::{CloneFlags, setns};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 use std::ffi::CString;
@@ -14,9 +13,8 @@ use std::path::{Path, PathBuf};
 
 /// A copy of another container's `/dev/shm`, taken out of the mount namespace of its supervisor: at a path that only
 /// supervisors can see, so that nothing inside of that container can stand in for it.
-pub fn take_shm(launch: &Launch) -> Result<Option<OwnedFd>, SetupError> {
-    let Some(Shm::Of { path }) = &launch.shm else { return Ok(None) };
-    let theirs = sys::adopt(SHM_MNTNS_FD).ok_or(SetupError::Spec("mount namespace"))?;
+pub fn take_shm(launch: &Launch, theirs: Option<OwnedFd>) -> Result<Option<OwnedFd>, SetupError> {
+    let (Some(Shm::Of { path }), Some(theirs)) = (&launch.shm, theirs) else { return Ok(None) };
     let ours = fs::File::open("/proc/self/ns/mnt").map_err(SetupError::io("open the mount namespace"))?;
     setns(&theirs, CloneFlags::CLONE_NEWNS).map_err(SetupError::io("enter the other supervisor's mount namespace"))?;
     let tree = clone(path, false);

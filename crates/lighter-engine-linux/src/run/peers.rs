@@ -7,16 +7,16 @@ use crate::fail::Context as _;
 use crate::spec::modes::{Ipc, Modes, Pids, peer};
 use crate::spec::mounts::shm_size;
 use lighter_domain::{Container, ContainerId, Error, Result};
-use lighter_supervisor_proto::{IPCNS_FD, PIDNS_FD, SHM_MNTNS_FD, Shm, files as names};
+use lighter_supervisor_proto::{Shm, files as names, joined};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 impl Inner {
-    /// The namespaces to be entered, each with its number for the supervisor. The errors are dockerd's. Blocking.
-    pub(super) fn join(&self, container: &Container, modes: &Modes) -> Result<Vec<(OwnedFd, i32)>> {
+    /// The namespaces to be entered, each with its kind. The errors are dockerd's. Blocking.
+    pub(super) fn join(&self, container: &Container, modes: &Modes) -> Result<Vec<(OwnedFd, u8)>> {
         let host = &container.host_config;
-        let mut joined = Vec::new();
+        let mut found = Vec::new();
         if let (Ipc::Joined, Some(other)) = (modes.ipc, peer(&host.ipc_mode)) {
             let pid = self.running_peer("IPC", &other)?;
             let shares = files::launch(&self.layout.run_dir(&other)).is_some_and(|l| matches!(l.shm, Some(Shm::Own { .. })));
@@ -26,13 +26,13 @@ impl Inner {
                      donor container)"
                 )));
             }
-            joined.push((namespace(pid, "ipc")?, IPCNS_FD));
-            joined.push((namespace(parent(pid)?, "mnt")?, SHM_MNTNS_FD));
+            found.push((namespace(pid, "ipc")?, joined::IPC));
+            found.push((namespace(parent(pid)?, "mnt")?, joined::MOUNTS));
         }
         if let (Pids::Joined, Some(other)) = (modes.pid, peer(&host.pid_mode)) {
-            joined.push((namespace(self.running_peer("PID", &other)?, "pid")?, PIDNS_FD));
+            found.push((namespace(self.running_peer("PID", &other)?, "pid")?, joined::PROCESSES));
         }
-        Ok(joined)
+        Ok(found)
     }
 
     /// The `/dev/shm` that the supervisor is to provide.

@@ -3,7 +3,7 @@
 use crate::fail::Context as _;
 use crate::sys;
 use lighter_domain::Result;
-use lighter_supervisor_proto::{LISTENER_FD, READY_FD};
+use lighter_supervisor_proto::{DAEMON_FD, LISTENER_FD};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use std::ffi::CString;
 use std::io;
@@ -37,20 +37,13 @@ impl Program {
         Ok(Self { file, null })
     }
 
-    /// Starts a supervisor; its pid. It must be reaped with [`reap`].
-    pub(crate) fn start(
-        &self,
-        launch: &Path,
-        listener: BorrowedFd<'_>,
-        ready: BorrowedFd<'_>,
-        namespaces: &[(BorrowedFd<'_>, i32)],
-    ) -> Result<u32> {
+    /// Starts a supervisor, which waits to be told to go on; its pid. It must be reaped with [`reap`].
+    pub(crate) fn start(&self, launch: &Path, listener: BorrowedFd<'_>, daemon: BorrowedFd<'_>) -> Result<u32> {
         use std::os::unix::ffi::OsStrExt as _;
         let path = CString::new(launch.as_os_str().as_bytes()).context("a path with a null byte")?;
         let args = [c"lighter-supervisor".to_owned(), path];
         let null = self.null.as_fd();
-        let mut fds = vec![(null, 0), (null, 1), (null, 2), (listener, LISTENER_FD), (ready, READY_FD)];
-        fds.extend(namespaces);
+        let fds = [(null, 0), (null, 1), (null, 2), (listener, LISTENER_FD), (daemon, DAEMON_FD)];
         sys::spawn(self.file.as_fd(), &args, &[], &fds).context("cannot start the supervisor")
     }
 }

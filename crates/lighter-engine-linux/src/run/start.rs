@@ -1,4 +1,5 @@
-//! Starting a container: prepare and connect side by side, write the run directory, start the supervisor, hear from it.
+//! Starting a container: load the supervisor, prepare and connect side by side, write the run directory, tell the supervisor
+//! to go on, hear from it.
 //!
 //! The whole runs in a task of its own, so that a caller who goes away leaves a started container or none, never half.
 
@@ -12,22 +13,41 @@ use crate::fail::Context as _;
 use crate::spec::modes::Modes;
 use lighter_domain::{Container, ContainerConfig, Error, Result};
 use lighter_engine::{StartFailure, Started};
-use lighter_supervisor_proto::{NETNS_FD, Ready};
-use rustix::pipe::{PipeFlags, pipe_with};
-use std::os::fd::{AsFd, OwnedFd};
+use lighter_supervisor_proto::{Ready, files as names, joined};
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
+use tokio::task::JoinHandle;
 
 /// A supervisor that says nothing for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long one that is not needed, or that failed, may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// The line that it says is shorter.
-const MAX_LINE: u64 = 64 << 10;
+const MAX_LINE: usize = 64 << 10;
 
 /// A supervisor that was started and has not spoken.
-struct Launched {
+struct Summoned {
     pid: u32,
-    ready: OwnedFd,
+    /// Our end of the pair. Dropped without a word, it ends the supervisor.
+    pair: UnixStream,
+    /// Ends with the supervisor.
+    reaper: JoinHandle<()>,
+}
+
+impl Summoned {
+    /// Lets it go, and waits until it has.
+    async fn dismiss(self) {
+        drop(self.pair);
+        let _ = tokio::time::timeout(LAST_WORDS, self.reaper).await;
+    }
 }
 
 impl Inner {
@@ -71,15 +91,34 @@ impl Inner {
             let (this, container) = (Arc::clone(self), container.clone());
             tokio::task::spawn_blocking(move || this.prepare(&container, modes))
         };
-        let connected = self.connect(container, &modes).await;
+        let attached_before = held.listener.is_some();
+        let (summoned, connected) = tokio::join!(self.summon(held, container), self.connect(container, &modes));
         let prepared = prepare.await.context("preparing was broken off")?;
         if let Ok(prepared) = &prepared {
             held.groups = Some(prepared.groups().clone());
         }
-        let (attached, prepared) = (connected?, prepared?);
+        let made = connected.and_then(|attached| Ok((attached, prepared?)));
+        let (summoned, (attached, prepared)) = match (summoned, made) {
+            (Ok(summoned), Ok(made)) => (summoned, made),
+            (summoned, made) => {
+                // Who attached before this start waits for the next one.
+                held.listener.take_if(|_| !attached_before);
+                let error = match summoned {
+                    Ok(summoned) => {
+                        summoned.dismiss().await;
+                        None
+                    }
+                    Err(error) => Some(error),
+                };
+                let error = made.err().or(error);
+                return Err(error.unwrap_or_else(|| Error::internal("the start failed")).into());
+            }
+        };
+        // The supervisor has its own.
+        drop(held.listener.take());
         let attachment = attached.attachment.clone();
-        let launched = self.launch(held, container, attached, prepared).await?;
-        match self.hear(container, launched).await? {
+        let summoned = self.launch(container, attached, prepared, summoned).await?;
+        match self.hear(container, summoned).await? {
             Ready::Started { pid, started_at } => {
                 slot.set_state(RunState::Running { pid });
                 let limit = container.host_config.pids_limit.filter(|p| self.cgroups.is_v2() && (1..LEAST_PIDS).contains(p));
@@ -93,48 +132,60 @@ impl Inner {
         }
     }
 
-    /// Writes the run directory and starts the supervisor with the socket, the pipe and the namespace. Our copies of them are
-    /// closed when it has its own.
-    async fn launch(
-        self: &Arc<Self>,
-        held: &mut Held,
-        container: &Container,
-        attached: Attached,
-        prepared: Prepared,
-    ) -> Result<Launched> {
+    /// Starts the supervisor, whose program is loaded while everything else is made.
+    async fn summon(self: &Arc<Self>, held: &mut Held, container: &Container) -> Result<Summoned> {
         let listener = held.listener.take();
-        let (this, container) = (Arc::clone(self), container.clone());
-        let work = move || -> Result<Launched> {
-            let run_dir = this.layout.run_dir(&container.id);
+        let (this, run_dir) = (Arc::clone(self), self.layout.run_dir(&container.id));
+        let work = move || -> Result<(UnixListener, UnixStream, u32)> {
             make_private_dir(&run_dir)?;
-            let launch = this.write_run(&container, &prepared, &attached.attachment)?;
             let listener = match listener {
                 Some(listener) => listener,
                 None => socket::bind(&run_dir).at("cannot bind the socket of", &run_dir)?,
             };
-            let (ready, writer) = pipe_with(PipeFlags::CLOEXEC).context("cannot make a pipe")?;
+            let (ours, theirs) = UnixStream::pair().context("cannot make a pair of sockets")?;
+            let pid = this.program.start(&run_dir.join(names::LAUNCH), listener.as_fd(), theirs.as_fd())?;
+            Ok((listener, ours, pid))
+        };
+        let (listener, pair, pid) = tokio::task::spawn_blocking(work).await.context("starting was broken off")??;
+        held.listener = Some(listener);
+        Ok(Summoned { pid, pair, reaper: tokio::spawn(spawn::reap(pid)) })
+    }
+
+    /// Writes the run directory and tells the supervisor to go on. Our copies of the namespaces are closed when it has its own.
+    async fn launch(
+        self: &Arc<Self>,
+        container: &Container,
+        attached: Attached,
+        prepared: Prepared,
+        summoned: Summoned,
+    ) -> Result<Summoned> {
+        let (this, container) = (Arc::clone(self), container.clone());
+        let work = move || -> Result<Summoned> {
+            this.write_run(&container, &prepared, &attached.attachment)?;
             let joined = this.join(&container, &prepared.modes)?;
-            let netns = attached.netns.as_ref().map(|fd| (fd.as_fd(), NETNS_FD));
-            let namespaces: Vec<_> = netns.into_iter().chain(joined.iter().map(|(fd, number)| (fd.as_fd(), *number))).collect();
-            let pid = this.program.start(&launch, listener.as_fd(), writer.as_fd(), &namespaces)?;
-            Ok(Launched { pid, ready })
+            let netns = attached.netns.as_ref().map(|fd| (fd.as_fd(), joined::NETWORK));
+            let namespaces: Vec<_> = netns.into_iter().chain(joined.iter().map(|(fd, kind)| (fd.as_fd(), *kind))).collect();
+            go_on(&summoned.pair, &namespaces)?;
+            Ok(summoned)
         };
         tokio::task::spawn_blocking(work).await.context("starting was broken off")?
     }
 
-    async fn hear(&self, container: &Container, launched: Launched) -> Result<Ready> {
-        let mut reaper = tokio::spawn(spawn::reap(launched.pid));
-        rustix::io::ioctl_fionbio(&launched.ready, true).context("cannot prepare a pipe")?;
-        let mut pipe = tokio::net::unix::pipe::Receiver::from_owned_fd(launched.ready).context("cannot read from a pipe")?;
+    async fn hear(&self, container: &Container, summoned: Summoned) -> Result<Ready> {
+        let Summoned { pid, pair, mut reaper } = summoned;
+        pair.set_nonblocking(true).context("cannot prepare a socket")?;
+        let mut pair = tokio::net::UnixStream::from_std(pair).context("cannot read from a socket")?;
         let mut line = Vec::new();
         let told = async {
-            // The line ends before the pipe does when a helper still has a copy of it; and so does the supervisor.
-            while !line.ends_with(b"\n") && (line.len() as u64) < MAX_LINE {
+            // The line ends before the stream does when a helper still has a copy of it; and so does the supervisor.
+            while !line.ends_with(b"\n") && line.len() < MAX_LINE {
                 tokio::select! {
                     biased;
-                    read = pipe.read_buf(&mut line) => if read? == 0 { break },
+                    read = pair.read_buf(&mut line) => if read? == 0 { break },
                     _ = &mut reaper => {
-                        while pipe.try_read_buf(&mut line).is_ok_and(|read| read > 0) {}
+                        // Asked of the kernel: the runtime may not have noticed yet that there is something.
+                        line.reserve(MAX_LINE);
+                        while rustix::io::read(&pair, spare_capacity(&mut line)).is_ok_and(|read| read > 0) {}
                         break;
                     }
                 }
@@ -149,22 +200,38 @@ impl Inner {
             Some(started @ Ready::Started { .. }) => Ok(started),
             Some(failed) => {
                 if !reaper.is_finished() {
-                    let _ = tokio::time::timeout(Duration::from_secs(5), reaper).await;
+                    let _ = tokio::time::timeout(LAST_WORDS, reaper).await;
                 }
                 Ok(failed)
             }
             None => {
-                if let Some(pid) = i32::try_from(launched.pid).ok().and_then(rustix::process::Pid::from_raw)
+                if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw)
                     && !reaper.is_finished()
                 {
                     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
                 }
-                let log = self.layout.run_dir(&container.id).join(lighter_supervisor_proto::files::LOG);
+                let log = self.layout.run_dir(&container.id).join(names::LOG);
                 let notes = std::fs::read_to_string(log).unwrap_or_default();
                 let last = notes.lines().next_back().unwrap_or("it left no message");
                 Err(Error::internal(format!("failed to create task for container: the supervisor ended early: {last}")))
             }
         }
+    }
+}
+
+/// Tells a supervisor that its launch file is there, and gives it the namespaces to be joined.
+fn go_on(pair: &UnixStream, namespaces: &[(BorrowedFd<'_>, u8)]) -> Result<()> {
+    let fds: Vec<BorrowedFd<'_>> = namespaces.iter().map(|(fd, _)| *fd).collect();
+    let line: Vec<u8> = namespaces.iter().map(|(_, kind)| *kind).chain(*b"\n").collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(joined::MOST))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+        return Err(Error::internal("more namespaces than a supervisor takes"));
+    }
+    match sendmsg(pair, &[IoSlice::new(&line)], &mut control, SendFlags::NOSIGNAL) {
+        // It has ended, and has said why.
+        Ok(_) | Err(Errno::PIPE) => Ok(()),
+        Err(e) => Err(e).context("cannot tell the supervisor"),
     }
 }
 

@@ -199,14 +199,14 @@ impl Server {
     /// Tells the daemon whether the container runs.
     fn announce(&mut self, ready: &proto::Ready) {
         let Ok(mut line) = serde_json::to_vec(ready) else { return };
-        let path = self.site.launch.run_dir.join(files::READY);
-        if let Err(error) = write_atomically(&path, &line) {
-            journal::note(&format!("cannot write {}: {error}", path.display()));
-        }
         line.push(b'\n');
         if let Some(fd) = self.ready.take() {
             // A daemon that is gone reads the file when it comes back.
             let _ = std::fs::File::from(fd).write_all(&line);
+        }
+        let path = self.site.launch.run_dir.join(files::READY);
+        if let Err(error) = write_atomically(&path, &line) {
+            journal::note(&format!("cannot write {}: {error}", path.display()));
         }
     }
 }

@@ -76,12 +76,24 @@ fn a_malformed_request_ends_the_connection_only() {
 }
 
 #[test]
+fn without_the_word_nothing_is_started() {
+    if !can_run() {
+        return;
+    }
+    let mut container = Container::new(&["true"]);
+    drop(container.spawn_waiting());
+    assert!(container.ended().success());
+    let left = |name| container.launch.run_dir.join(name).exists();
+    assert!(!left(files::READY) && !left(files::EXIT) && !left(files::SCRATCH));
+}
+
+#[test]
 fn it_outlives_the_one_who_started_it_and_its_signals() {
     if !can_run() {
         return;
     }
     let mut container = Container::new(&["sh", "-c", "sleep 0.3; echo still here"]);
-    // The reading side of the ready pipe goes at once, as with a daemon that was killed.
+    // Our end of the pair goes at once, as with a daemon that was killed.
     drop(container.spawn());
     let supervisor = container.supervisor_pid();
     let ready = container.launch.run_dir.join(files::READY);

@@ -6,7 +6,7 @@ mod sys;
 use lighter_supervisor_proto::{self as proto, Cgroups, Exited, Launch, LogFile, Ready, Reply, Request, Rootfs, files};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -118,17 +118,24 @@ impl Container {
         }
     }
 
-    /// The reading side of the ready pipe.
-    pub fn spawn(&mut self) -> File {
+    /// Tells it to go on; our end of the pair, on which it says that it is ready.
+    pub fn spawn(&mut self) -> UnixStream {
+        let mut pair = self.spawn_waiting();
+        pair.write_all(b"\n").unwrap();
+        pair
+    }
+
+    /// Our end of the pair.
+    pub fn spawn_waiting(&mut self) -> UnixStream {
         let dir = &self.launch.run_dir;
         fs::write(dir.join(files::LAUNCH), serde_json::to_vec(&self.launch).unwrap()).unwrap();
         fs::write(dir.join(files::SPEC), serde_json::to_vec(&self.spec).unwrap()).unwrap();
-        let (reader, writer) = std::io::pipe().unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
         let mut command = Command::new(supervisor());
         command.arg(dir.join(files::LAUNCH));
-        sys::with_descriptors(&mut command, vec![self.listener.as_raw_fd(), writer.as_raw_fd()]);
+        sys::with_descriptors(&mut command, vec![self.listener.as_raw_fd(), theirs.as_raw_fd()]);
         self.child = Some(command.spawn().unwrap());
-        File::from(std::os::fd::OwnedFd::from(reader))
+        ours
     }
 
     pub fn supervisor_pid(&self) -> u32 {
@@ -144,9 +151,14 @@ impl Container {
         Session(stream)
     }
 
+    /// Waits until the supervisor has ended.
+    pub fn ended(&mut self) -> std::process::ExitStatus {
+        self.child.as_mut().unwrap().wait().unwrap()
+    }
+
     /// Waits until the supervisor has ended; what it left behind.
     pub fn exited(&mut self) -> Exited {
-        let status = self.child.as_mut().unwrap().wait().unwrap();
+        let status = self.ended();
         assert!(status.success(), "{status}, journal: {}", self.journal());
         let text = fs::read(self.launch.run_dir.join(files::EXIT)).unwrap();
         serde_json::from_slice(&text).unwrap()
