@@ -52,7 +52,8 @@ fn sigterm_ends_streams_and_answers_what_is_under_way() {
     }
     let roots = scratch("drain");
     let daemon = Daemon::start_in(&roots, &[]).with_busybox();
-    let events = daemon.spawn(&["events"]);
+    // From the beginning: nothing tells when it listens.
+    let events = daemon.spawn(&["events", "--since", "1"]);
     let id = daemon.docker(&["run", "-d", "--network", "none", "busybox", "sleep", "1000"]).ok().to_owned();
     events.wait_for(&id[..12]);
     let started = std::time::Instant::now();
