@@ -225,7 +225,14 @@ impl Host {
             Ok(())
         });
         let names: Vec<_> = endpoints.iter().map(|endpoint| endpoint.ifname.as_str()).collect();
-        result.map_err(kernel(format!("configure {} of container {}", names.join(", "), endpoints[0].container_id)))
+        result.map_err(kernel(format!("configure {} of container {}", names.join(", "), endpoints[0].container_id)))?;
+        for Endpoint { host_ifname, network_id, .. } in endpoints.iter().filter(|endpoint| !endpoint.host_ifname.is_empty()) {
+            // A bridge is up with the first on it.
+            for name in [host_ifname, &self.spec(network_id)?.device] {
+                links::await_running(&mut self.route, name).map_err(kernel(format!("look at interface {name}")))?;
+            }
+        }
+        Ok(())
     }
 
     fn delete_link(&mut self, name: &str) {

@@ -205,8 +205,8 @@ impl Firewall {
         if !right {
             nft::apply(nl, self.batch(networks, &elements))?;
         }
-        let generation = if right { generation } else { nft::generation(nl)? };
-        self.checked = Some((generation, networks.to_vec()));
+        // Somebody else's change in the same moment is found by the next comparison: it makes another generation.
+        self.checked = Some((generation.wrapping_add(u32::from(!right)), networks.to_vec()));
         Ok(!right)
     }
 
@@ -223,7 +223,6 @@ impl Firewall {
             return Ok(());
         }
         nft::apply(nl, batch)?;
-        // Somebody else's change in the same moment is found by the next comparison: it makes another generation.
         if let Some((generation, _)) = &mut self.checked {
             *generation = generation.wrapping_add(1);
         }

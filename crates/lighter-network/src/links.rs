@@ -7,6 +7,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use ipnet::Ipv6Net;
 use netlink_packet_core::{
@@ -35,6 +36,10 @@ pub(crate) const MAX_IFNAME: usize = 15;
 /// The kernel takes no longer alias.
 pub(crate) const MAX_ALIAS: usize = 255;
 
+/// The kernel looks at interfaces that have changed at least so often.
+const SETTLING: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_micros(200);
+
 /// Routes with no longer prefix than this are not taken for a network.
 const WIDEST: u8 = 3;
 
@@ -52,6 +57,8 @@ pub(crate) struct Link {
     pub(crate) master: u32,
     pub(crate) group: u32,
     pub(crate) up: bool,
+    /// The kernel has seen that its other end is up, too.
+    pub(crate) running: bool,
 }
 
 impl NetlinkDeserializable for Link {
@@ -67,7 +74,9 @@ impl NetlinkDeserializable for Link {
         let (Some(head), Some(rest)) = (payload.get(..IFINFO), payload.get(IFINFO..)) else {
             return Err(DecodeError::from("interface message is too short"));
         };
-        let mut link = Self { index: word(&head[4..]), up: word(&head[8..]) & 1 != 0, ..Self::default() };
+        let flags = LinkFlags::from_bits_retain(word(&head[8..]));
+        let (up, running) = (flags.contains(LinkFlags::Up), flags.contains(LinkFlags::Running));
+        let mut link = Self { index: word(&head[4..]), up, running, ..Self::default() };
         for nla in NlasIterator::new(rest) {
             let nla = nla?;
             let value = nla.value();
@@ -120,6 +129,16 @@ pub(crate) fn by_name(nl: &mut Netlink, name: &str) -> io::Result<Option<Link>> 
         Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Waits until the kernel has seen that the other end of an interface is up: it does so by and by, and what is sent before, or
+/// given to a bridge to pass on, is lost, which costs who calls a new container a second. Newer kernels (6.8) look when asked.
+pub(crate) fn await_running(nl: &mut Netlink, name: &str) -> Step {
+    let deadline = Instant::now() + SETTLING;
+    while by_name(nl, name)?.is_some_and(|link| !link.running) && Instant::now() < deadline {
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    Ok(())
 }
 
 /// All veths that carry our mark, on whatever bridge.
@@ -378,7 +397,9 @@ pub(crate) fn configure(nl: &mut Netlink, endpoint: &Endpoint, ways: &WaysOut) -
     if let Some((_, gateway)) = ways.v6.as_ref().filter(|(name, _)| *name == endpoint.ifname) {
         requests.push(way_out(Some((*gateway).into()), false, found.index));
     }
-    first(nl.acknowledged(requests))
+    first(nl.acknowledged(requests))?;
+    // One on a parent is as its parent is.
+    if endpoint.host_ifname.is_empty() { Ok(()) } else { await_running(nl, &endpoint.ifname) }
 }
 
 /// Puts the default routes right after an interface has come or gone.

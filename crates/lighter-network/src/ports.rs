@@ -7,7 +7,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -19,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::NetworkError;
 use crate::relay::Relay;
 
-/// For so long a socket of ours may be in the closing.
-const CLOSING: Duration = Duration::from_secs(2);
+/// So long after a socket of ours was let go it may still be in the closing: the runtime drops it by and by, and the kernel takes the
+/// port from it when nobody waits for its events any more.
+const CLOSING: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// What is published of a port.
@@ -122,8 +122,8 @@ struct Claim {
 /// All that is published.
 pub(crate) struct Ports {
     claims: Vec<Claim>,
-    /// Sockets that were let go and may not be closed yet.
-    closing: Vec<(Published, Weak<()>)>,
+    /// What was let go of late, and when.
+    closing: Vec<(Published, Instant)>,
     runtime: tokio::runtime::Handle,
     ipv6: bool,
     next: u16,
@@ -257,18 +257,17 @@ impl Ports {
     }
 
     fn let_go(&mut self, gone: Vec<Claim>) {
-        self.closing.retain(|(_, open)| open.strong_count() > 0);
-        self.closing.extend(gone.iter().filter_map(|claim| Some((claim.port, claim.relay.as_ref()?.closing()))));
+        let now = Instant::now();
+        self.closing.retain(|(_, since)| now - *since < CLOSING);
+        self.closing.extend(gone.iter().filter(|claim| claim.relay.is_some()).map(|claim| (claim.port, now)));
     }
 
     /// Holds a port, and waits a moment for a socket of ours that is being closed.
     fn hold(&self, port: &Published) -> Result<OwnedFd, Errno> {
-        let deadline = Instant::now() + CLOSING;
         loop {
-            // Asked first: it may be closed between the attempt and the question.
-            let ours = self.closing.iter().any(|(other, open)| open.strong_count() > 0 && other.clashes(port));
             let held = hold(port.protocol, port.host());
-            if held.as_ref().err() != Some(&Errno::EADDRINUSE) || !ours || Instant::now() > deadline {
+            let ours = || self.closing.iter().any(|(other, since)| since.elapsed() < CLOSING && other.clashes(port));
+            if held.as_ref().err() != Some(&Errno::EADDRINUSE) || !ours() {
                 return held;
             }
             std::thread::sleep(LOOK_AGAIN);

@@ -35,8 +35,6 @@ type Target = Arc<Mutex<Option<SocketAddr>>>;
 pub(crate) struct Relay {
     to: Target,
     task: AbortHandle,
-    /// The task has the other clone, for as long as it has the socket.
-    open: Arc<()>,
 }
 
 impl Drop for Relay {
@@ -49,27 +47,20 @@ impl Drop for Relay {
 impl Relay {
     pub(crate) fn start(runtime: &Handle, protocol: Protocol, socket: OwnedFd) -> io::Result<Self> {
         let to = Target::default();
-        let open = Arc::new(());
-        let token = Arc::clone(&open);
         let _guard = runtime.enter();
         let task = match protocol {
             Protocol::Udp => {
                 let socket = UdpSocket::from_std(StdUdpSocket::from(socket))?;
                 let work = pass_datagrams(Arc::new(socket), Arc::clone(&to));
-                runtime.spawn(async move { (work.await, token).0 }).abort_handle()
+                runtime.spawn(work).abort_handle()
             }
             Protocol::Tcp | Protocol::Sctp => {
                 let listener = TcpListener::from_std(StdTcpListener::from(socket))?;
                 let work = accept(listener, Arc::clone(&to));
-                runtime.spawn(async move { (work.await, token).0 }).abort_handle()
+                runtime.spawn(work).abort_handle()
             }
         };
-        Ok(Self { to, task, open })
-    }
-
-    /// Upgrades until the socket is closed, which after a drop takes the runtime a moment.
-    pub(crate) fn closing(&self) -> Weak<()> {
-        Arc::downgrade(&self.open)
+        Ok(Self { to, task })
     }
 
     /// `None`: to nobody.

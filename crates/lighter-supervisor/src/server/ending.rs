@@ -16,8 +16,10 @@ use std::time::{Duration, Instant};
 const MAX_ENDED: usize = 1024;
 /// How long the outputs of a process that has ended may be held open by others.
 const MAX_DRAIN: Duration = Duration::from_secs(2);
-/// Rounds of killing what an ended container without its own process namespace left behind.
-const KILL_ROUNDS: u32 = 100;
+/// How long what was killed may take to be gone, on a machine that is busy.
+const MAX_DYING: Duration = Duration::from_secs(2);
+/// How often it is looked whether they are.
+const LOOK_AGAIN: Duration = Duration::from_micros(200);
 
 impl Server {
     pub(super) fn on_signals(&mut self) {
@@ -86,7 +88,8 @@ impl Server {
 
     /// Without a process namespace of its own a container's other processes outlive the first one: they end with it.
     fn kill_leftovers(&mut self) {
-        for round in 0..KILL_ROUNDS {
+        let deadline = Instant::now() + MAX_DYING;
+        while Instant::now() < deadline {
             let left = self.site.groups.members();
             if left.is_empty() {
                 return;
@@ -94,10 +97,8 @@ impl Server {
             for pid in left.into_iter().filter(|pid| *pid != std::process::id() as i32) {
                 let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
             }
-            if round > 0 {
-                std::thread::sleep(Duration::from_millis(1));
-            }
             self.reap();
+            std::thread::sleep(LOOK_AGAIN);
         }
         journal::note("processes of the container could not be killed");
     }
@@ -194,16 +195,19 @@ fn kill_orphans(groups: &Groups, notes: &OwnedFd) -> bool {
     let pipe = format!("pipe:[{}]", pipe.st_ino);
     let holds =
         |pid: &i32| std::fs::read_link(format!("/proc/{pid}/fd/{NOTES_FD}")).is_ok_and(|to| to.as_os_str() == pipe.as_str());
-    for round in 0..KILL_ROUNDS {
+    let deadline = Instant::now() + MAX_DYING;
+    let mut killed = false;
+    while Instant::now() < deadline {
         let orphans: Vec<i32> = groups.members().into_iter().filter(holds).collect();
         if orphans.is_empty() {
-            return round > 0;
+            return killed;
         }
+        killed = true;
         for pid in orphans {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         }
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(LOOK_AGAIN);
     }
     journal::note("what a killed helper left could not be killed");
-    true
+    killed
 }
