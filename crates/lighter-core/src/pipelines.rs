@@ -87,7 +87,7 @@ impl Daemon {
         Ok(pipeline)
     }
 
-    /// By its id, or how that begins or ends, or the newest of this name.
+    /// By its id, the newest of this name, or by how its id begins or ends.
     pub async fn pipeline(&self, reference: &str) -> Result<Pipeline> {
         let found = self.shared().store.pipeline(reference).await.map_err(read_failed)?;
         found.ok_or_else(|| no_such(reference))

@@ -92,19 +92,21 @@ impl Store {
         read(rows)
     }
 
-    /// By its id, or how that begins or ends, or the newest of this name.
+    /// By its id, the newest of this name, or by how its id begins or ends.
     pub async fn pipeline(&self, reference: &str) -> Result<Option<Pipeline>> {
         if reference.is_empty() {
             return Ok(None);
         }
-        let rows = sqlx::query_as(concat!(
-            select!("name = ?1 OR substr(id, 1, length(?1)) = ?1 OR substr(replace(id, '-', ''), -length(?1)) = ?1"),
-            " LIMIT 1"
-        ))
-        .bind(reference)
-        .fetch_all(self.readers())
-        .await;
-        Ok(read(rows)?.pop())
+        let whole = concat!(select!("id = ?1 OR name = ?1"), " LIMIT 1");
+        let part =
+            concat!(select!("substr(id, 1, length(?1)) = ?1 OR substr(replace(id, '-', ''), -length(?1)) = ?1"), " LIMIT 1");
+        for statement in [whole, part] {
+            let rows = sqlx::query_as(statement).bind(reference).fetch_all(self.readers()).await;
+            if let Some(found) = read(rows)?.pop() {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Those that are not over.

@@ -160,5 +160,5 @@ async fn pipelines_beyond_what_is_kept_are_those_that_are_over() {
     assert!(!f.store.workspace_is_shared("of-a", a.id).await.unwrap());
     assert!(f.store.workspace_is_shared("of-a", Uuid::nil()).await.unwrap());
     f.store.apply(vec![Change::DeletePipeline(a.id)]).await.unwrap();
-    assert_eq!(f.store.pipeline("a").await.unwrap(), None);
+    assert_eq!(f.store.pipeline(&a.id.to_string()).await.unwrap(), None);
 }
