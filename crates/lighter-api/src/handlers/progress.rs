@@ -78,8 +78,10 @@ impl<L: Fn(&Progress) -> Option<Bytes> + Send + 'static> Transfer<L> {
                         Ok(last) => (last, None),
                         Err(e) => (Some(error_line(e.message())), Some(e.to_string())),
                     };
-                    if let Some(last) = last {
-                        let _ = lines.send(Ok(last)).await;
+                    // What it told with its last breath comes before the end.
+                    let rest = std::iter::from_fn(|| self.told.try_recv().ok()).filter_map(|progress| (self.line)(&progress)).chain(last);
+                    for bytes in rest.collect::<Vec<_>>() {
+                        let _ = lines.send(Ok(bytes)).await;
                     }
                     return error;
                 }
@@ -121,4 +123,42 @@ pub fn line(value: &impl Serialize) -> Bytes {
     let mut bytes = serde_json::to_vec(value).unwrap_or_default();
     bytes.extend_from_slice(b"\r\n");
     bytes.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn written(work: impl Future<Output = Result<Option<Bytes>>> + Send + 'static, told: mpsc::Receiver<Progress>) -> Vec<Bytes> {
+        let (lines, mut answer) = mpsc::channel(LINES);
+        let transfer = Transfer { told, line: |p: &Progress| progress_line(p, false), leaves_with_client: true };
+        let first = Progress::Status("first".to_owned());
+        let telling = tokio::spawn(transfer.tell(first, Box::pin(work), lines));
+        let mut written = Vec::new();
+        while let Some(Ok(bytes)) = answer.recv().await {
+            written.push(bytes);
+        }
+        telling.await.unwrap();
+        written
+    }
+
+    #[tokio::test]
+    async fn what_is_told_in_the_moment_of_ending_is_written() {
+        for error in [false, true] {
+            let (progress, told) = mpsc::channel(LINES);
+            let work = async move {
+                // The first line is written, and nothing else waits, when these come with the end.
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                for text in ["second", "third"] {
+                    progress.send(Progress::Status(text.to_owned())).await.unwrap();
+                }
+                if error { Err(lighter_domain::Error::internal("fourth")) } else { Ok(Some(stream_line("fourth"))) }
+            };
+            let written = written(work, told).await;
+            assert_eq!(written.len(), 4, "{written:?}");
+            for (line, word) in written.iter().zip(["first", "second", "third", "fourth"]) {
+                assert!(String::from_utf8_lossy(line).contains(word), "{written:?}");
+            }
+        }
+    }
 }
