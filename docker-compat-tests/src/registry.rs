@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::daemon::scratch;
 use crate::{eventually, repository, target_dir};
@@ -64,8 +66,9 @@ impl Registry {
         let log = std::fs::File::create(dir.join("log")).unwrap();
         let mut command = Command::new(tool("docker-registry"));
         command.arg("serve").arg(dir.join("config.yml")).stdin(Stdio::null());
-        let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().expect("docker-registry runs");
+        let mut child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().expect("docker-registry runs");
         eventually("the registry listens", || TcpStream::connect(("127.0.0.1", port)).ok());
+        assert!(child.try_wait().unwrap().is_none(), "the registry ended, and somebody else listens at {port}");
         Self { child, dir, port, options }
     }
 
@@ -181,9 +184,16 @@ pub fn tool(name: &str) -> PathBuf {
     path
 }
 
-/// A port that nobody listens on at the moment.
+/// A port that nobody listens on, and that nobody here is given again: not of those that the kernel
+/// hands out to whoever asks for any (from 32768 on), and counted upwards from one that depends on the process.
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).and_then(|l| l.local_addr()).expect("a port of loopback").port()
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(10_000 + (std::process::id() % 16_000) as u16));
+    let any = std::net::Ipv4Addr::UNSPECIFIED;
+    let next = || NEXT.fetch_add(1, Ordering::Relaxed);
+    std::iter::repeat_with(next)
+        .take_while(|port| *port < 32_000)
+        .find(|port| TcpListener::bind((any, *port)).is_ok())
+        .expect("a free port")
 }
 
 /// An authority, and certificates of it for a server and a client, as files in `dir`.

@@ -1,8 +1,9 @@
 //! Logs that go to a log of the machine's.
 
 use docker_compat_tests::Scope;
+use docker_compat_tests::registry::free_port;
 use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::time::Duration;
 
@@ -122,7 +123,7 @@ fn logs_of_a_log_that_is_not_kept_are_refused() {
 #[test]
 fn what_cannot_be_reached_or_read_is_refused() {
     let t = Scope::new();
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let refused = |options: &[&str], words: &str| {
         let mut args = vec!["run", "--rm", "--network", "none", "--log-driver", "syslog"];
         args.extend(options.iter().flat_map(|o| ["--log-opt", o]));

@@ -3,6 +3,7 @@
 
 use crate::networks::SERVER;
 use docker_compat_tests::daemon::scratch;
+use docker_compat_tests::registry::free_port;
 use docker_compat_tests::{Daemon, eventually, own_address};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::collections::BTreeSet;
@@ -122,8 +123,7 @@ impl Scene {
             eprintln!("left out on the reference daemon: what it listens at is its affair");
             return None;
         }
-        let free = || TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
-        let (public, private) = (free(), free());
+        let (public, private) = (free_port(), free_port());
         let daemon = Daemon::start_in(&scratch("scanned"), &[]).with_busybox();
         daemon.docker(&["network", "create", "--ipv6", "net"]).ok();
         let run = |args: &[&str]| {

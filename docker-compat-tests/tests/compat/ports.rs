@@ -2,6 +2,7 @@
 
 use crate::networks::{SERVER, fetched, serves};
 use docker_compat_tests::Scope;
+use docker_compat_tests::registry::free_port;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
@@ -17,11 +18,6 @@ pub(crate) fn ask(to: &str) -> String {
         return String::new();
     }
     text.rsplit("\r\n\r\n").next().unwrap_or_default().trim().to_owned()
-}
-
-/// A port that is free now.
-fn free_port() -> u16 {
-    TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The address of the machine that others know it by.

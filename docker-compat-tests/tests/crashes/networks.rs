@@ -3,6 +3,7 @@
 
 use crate::survival::{Subject, inspect, reference};
 use docker_compat_tests::estate::Estate;
+use docker_compat_tests::registry::free_port;
 use docker_compat_tests::{Daemon, Running, eventually, leaks};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -17,10 +18,6 @@ pub fn ask(port: u16) -> Option<String> {
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
     text.lines().last().map(str::to_owned)
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Kills the daemon as soon as so many of the clients have ended, and gives the next one.

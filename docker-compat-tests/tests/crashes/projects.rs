@@ -1,9 +1,10 @@
 //! kill -9 of the daemon in the middle of `docker compose up` and `down`: what runs is reached, and the next `up` or `down`
 //! goes on where the last was cut off.
 
-use crate::networks::{SERVER, ask, finish, found, free_port};
+use crate::networks::{SERVER, ask, finish, found};
 use crate::survival::{Subject, inspect, reference};
 use docker_compat_tests::estate::Estate;
+use docker_compat_tests::registry::free_port;
 use docker_compat_tests::{Daemon, Running, eventually};
 
 const SERVICES: usize = 20;

@@ -129,7 +129,10 @@ pub fn line(value: &impl Serialize) -> Bytes {
 mod tests {
     use super::*;
 
-    async fn written(work: impl Future<Output = Result<Option<Bytes>>> + Send + 'static, told: mpsc::Receiver<Progress>) -> Vec<Bytes> {
+    async fn written(
+        work: impl Future<Output = Result<Option<Bytes>>> + Send + 'static,
+        told: mpsc::Receiver<Progress>,
+    ) -> Vec<Bytes> {
         let (lines, mut answer) = mpsc::channel(LINES);
         let transfer = Transfer { told, line: |p: &Progress| progress_line(p, false), leaves_with_client: true };
         let first = Progress::Status("first".to_owned());
