@@ -23,8 +23,8 @@ pub(crate) use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 /// Nobody asked for a namespace for so long: those kept ready are let go.
 const IDLE: Duration = Duration::from_secs(30);
 /// How long after an order to make the next one for the stock. Making one takes locks that whoever just got a
-/// namespace needs for its interfaces.
-const LULL: Duration = Duration::from_millis(8);
+/// namespace needs for its interfaces, and a core: a start, and the life of what runs for a moment only, are over by then.
+const LULL: Duration = Duration::from_millis(25);
 
 /// The network namespace of the calling thread.
 pub(crate) fn current() -> io::Result<OwnedFd> {

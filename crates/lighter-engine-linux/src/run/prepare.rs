@@ -24,13 +24,7 @@ pub(crate) struct Prepared {
     devices: Vec<Device>,
     rootfs: Rootfs,
     seccomp: Option<PathBuf>,
-    groups: proto::Cgroups,
-}
-
-impl Prepared {
-    pub(crate) fn groups(&self) -> &proto::Cgroups {
-        &self.groups
-    }
+    pub groups: proto::Cgroups,
 }
 
 impl Inner {
@@ -92,10 +86,16 @@ impl Inner {
         }
     }
 
-    /// Writes the run directory's files; the path of the launch file.
-    pub(crate) fn write_run(&self, container: &Container, p: &Prepared, attachment: &Attachment) -> Result<PathBuf> {
+    /// Writes the run directory's files on the network.
+    pub(crate) fn write_attachment(&self, container: &Container, modes: &Modes, attachment: &Attachment) -> Result<()> {
+        self.write_etc(container, modes, attachment)?;
+        super::files::replace_attachment(&self.layout.run_dir(&container.id), attachment)
+    }
+
+    /// Writes the run directory's files for the supervisor.
+    pub(crate) fn write_launch(&self, container: &Container, p: &Prepared) -> Result<()> {
         let run_dir = self.layout.run_dir(&container.id);
-        self.write_etc(container, &p.modes, attachment)?;
+        super::start::make_private_dir(&run_dir)?;
         let init = self.init_program(container)?;
         let input = spec::Input {
             container,
@@ -113,7 +113,6 @@ impl Inner {
             self.make_init_place(&p.rootfs)?;
         }
         super::files::write(&run_dir, files::SPEC, &spec::build(&input)?)?;
-        super::files::replace_attachment(&run_dir, attachment)?;
         let host = &container.host_config;
         let launch = Launch {
             id: container.id.as_str().to_owned(),
@@ -136,8 +135,7 @@ impl Inner {
             count_late: !self.cgroups.is_v2() && host.pids_limit.is_some_and(|p| (1..LEAST_PIDS).contains(&p)),
             oom_score_adj: i32::try_from(host.oom_score_adj).ok().filter(|n| *n != 0),
         };
-        super::files::write(&run_dir, files::LAUNCH, &launch)?;
-        Ok(run_dir.join(files::LAUNCH))
+        super::files::write(&run_dir, files::LAUNCH, &launch)
     }
 
     fn init_program(&self, container: &Container) -> Result<Option<&Path>> {

@@ -4,7 +4,6 @@
 //! The whole runs in a task of its own, so that a caller who goes away leaves a started container or none, never half.
 
 use super::network::Attached;
-use super::prepare::Prepared;
 use super::{Held, RunState, Slot, failure, files, socket, spawn};
 use crate::cgroup::Cgroups;
 use crate::cgroup::limits::LEAST_PIDS;
@@ -13,7 +12,8 @@ use crate::fail::Context as _;
 use crate::spec::modes::Modes;
 use lighter_domain::{Container, ContainerConfig, Error, Result};
 use lighter_engine::{StartFailure, Started};
-use lighter_supervisor_proto::{Ready, files as names, joined};
+use lighter_network::Attachment;
+use lighter_supervisor_proto::{self as proto, Ready, files as names, joined};
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -24,6 +24,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// A supervisor that says nothing for so long is given up.
@@ -87,19 +88,31 @@ impl Inner {
             None => container,
         };
         held.dirty = true;
-        let prepare = {
+        let (hand_over, rest) = oneshot::channel();
+        let made = {
             let (this, container) = (Arc::clone(self), container.clone());
-            tokio::task::spawn_blocking(move || this.prepare(&container, modes))
+            tokio::task::spawn_blocking(move || this.make(&container, modes, rest))
         };
         let attached_before = held.listener.is_some();
         let (summoned, connected) = tokio::join!(self.summon(held, container), self.connect(container, &modes));
-        let prepared = prepare.await.context("preparing was broken off")?;
-        if let Ok(prepared) = &prepared {
-            held.groups = Some(prepared.groups().clone());
+        let mut attachment = Attachment::default();
+        let joined = match (&summoned, connected) {
+            (Ok(summoned), Ok(attached)) => summoned.pair.try_clone().context("cannot copy a socket").map(|pair| {
+                attachment = attached.attachment.clone();
+                // Who is to take it has failed, if it is not there any more, and says so.
+                let _ = hand_over.send((attached, pair));
+            }),
+            (_, connected) => {
+                drop(hand_over);
+                connected.map(drop)
+            }
+        };
+        let (groups, made) = made.await.context("preparing was broken off")?;
+        if groups.is_some() {
+            held.groups = groups;
         }
-        let made = connected.and_then(|attached| Ok((attached, prepared?)));
-        let (summoned, (attached, prepared)) = match (summoned, made) {
-            (Ok(summoned), Ok(made)) => (summoned, made),
+        let summoned = match (summoned, joined.and(made)) {
+            (Ok(summoned), Ok(())) => summoned,
             (summoned, made) => {
                 // Who attached before this start waits for the next one.
                 held.listener.take_if(|_| !attached_before);
@@ -116,8 +129,6 @@ impl Inner {
         };
         // The supervisor has its own.
         drop(held.listener.take());
-        let attachment = attached.attachment.clone();
-        let summoned = self.launch(container, attached, prepared, summoned).await?;
         match self.hear(container, summoned).await? {
             Ready::Started { pid, started_at } => {
                 slot.set_state(RunState::Running { pid });
@@ -151,24 +162,28 @@ impl Inner {
         Ok(Summoned { pid, pair, reaper: tokio::spawn(spawn::reap(pid)) })
     }
 
-    /// Writes the run directory and tells the supervisor to go on. Our copies of the namespaces are closed when it has its own.
-    async fn launch(
-        self: &Arc<Self>,
+    /// Everything that blocks, on one thread from end to end: what needs no network first, then, with what the rest of the
+    /// start has made meanwhile, the word to the supervisor to go on. Nothing is said if that does not come. The control groups
+    /// are there whatever became of the rest. Our copies of the namespaces are closed when the supervisor has its own.
+    fn make(
+        &self,
         container: &Container,
-        attached: Attached,
-        prepared: Prepared,
-        summoned: Summoned,
-    ) -> Result<Summoned> {
-        let (this, container) = (Arc::clone(self), container.clone());
-        let work = move || -> Result<Summoned> {
-            this.write_run(&container, &prepared, &attached.attachment)?;
-            let joined = this.join(&container, &prepared.modes)?;
+        modes: Modes,
+        rest: oneshot::Receiver<(Attached, UnixStream)>,
+    ) -> (Option<proto::Cgroups>, Result<()>) {
+        let prepared = match self.prepare(container, modes) {
+            Ok(prepared) => prepared,
+            Err(error) => return (None, Err(error)),
+        };
+        let done = self.write_launch(container, &prepared).and_then(|()| {
+            let Ok((attached, pair)) = rest.blocking_recv() else { return Ok(()) };
+            self.write_attachment(container, &prepared.modes, &attached.attachment)?;
+            let joined = self.join(container, &prepared.modes)?;
             let netns = attached.netns.as_ref().map(|fd| (fd.as_fd(), joined::NETWORK));
             let namespaces: Vec<_> = netns.into_iter().chain(joined.iter().map(|(fd, kind)| (fd.as_fd(), *kind))).collect();
-            go_on(&summoned.pair, &namespaces)?;
-            Ok(summoned)
-        };
-        tokio::task::spawn_blocking(work).await.context("starting was broken off")?
+            go_on(&pair, &namespaces)
+        });
+        (Some(prepared.groups), done)
     }
 
     async fn hear(&self, container: &Container, summoned: Summoned) -> Result<Ready> {
