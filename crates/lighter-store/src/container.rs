@@ -4,7 +4,7 @@
 //! ones, because one container must not keep a daemon from seeing the others.
 
 use crate::json::{self, Mirror};
-use crate::run::{run, run_some};
+use crate::run::{Script, run};
 use crate::{Result, StoreError, timestamp};
 use lighter_domain::container::Container;
 use lighter_domain::host_config::PortBinding;
@@ -33,7 +33,7 @@ pub struct Problem {
     pub reason: String,
 }
 
-// Two statements, one round trip to the connection's thread.
+/// Two statements.
 const PUT: &str = "\
 INSERT INTO containers (name, image, status, ports, createdAt, updatedAt, imageId, state, pid, shimId, path, args, config, \
  hostConfig, networkingConfig, networks, networkIds, volumeMounts, startedAt, finishedAt, exitCode, oomKilled, error, \
@@ -60,7 +60,7 @@ FROM containers c LEFT JOIN dockerShimMappings m ON m.containerId = c.id \
 WHERE c.shimId IS NOT NULL AND (?1 IS NULL OR c.id = ?1) ORDER BY c.createdAt, c.id";
 
 /// Inserts or updates; runs inside the writer's transaction.
-pub(crate) async fn put(connection: &mut SqliteConnection, container: &Container) -> Result<u64> {
+pub(crate) fn put(script: &mut Script, container: &Container) -> Result<()> {
     // Every field, so that a new one cannot be forgotten.
     let Container {
         uuid,
@@ -99,44 +99,44 @@ pub(crate) async fn put(connection: &mut SqliteConnection, container: &Container
         Some((code, oom, at)) => (Some(code), Some(oom), Some(at)),
         None => (None, None, None),
     };
-    let statements = sqlx::query(PUT)
-        .bind(name.as_str())
-        .bind(config.image.as_str())
-        .bind(state.summary_status().as_str())
-        .bind(plain(&published(&host_config.port_bindings))?)
-        .bind(timestamp::format(*created_at))
-        .bind(timestamp::format(*updated_at))
-        .bind(image_id.as_str())
-        .bind(state.name())
-        .bind(state.pid())
-        .bind(id.as_str())
-        .bind(path.as_str())
-        .bind(plain(args)?)
-        .bind(mirrored(config)?)
-        .bind(mirrored(host_config)?)
-        .bind(mirrored(endpoints)?)
-        .bind(mirrored(networks)?)
-        .bind(plain(&network_ids)?)
-        .bind(mirrored(mounts)?)
-        .bind(started_at.map(timestamp::format))
-        .bind(finished_at)
-        .bind(exit_code)
-        .bind(oom_killed)
-        .bind(error.as_str())
-        .bind(*restart_count)
-        .bind(*manually_stopped)
-        .bind(platform.as_str())
-        .bind(health.as_ref().map(mirrored).transpose()?)
-        .bind(uuid.as_str())
+    script.add(PUT, 2);
+    script
+        .bind(name.as_str())?
+        .bind(config.image.as_str())?
+        .bind(state.summary_status().as_str())?
+        .bind(plain(&published(&host_config.port_bindings))?)?
+        .bind(timestamp::format(*created_at))?
+        .bind(timestamp::format(*updated_at))?
+        .bind(image_id.as_str())?
+        .bind(state.name())?
+        .bind(state.pid())?
+        .bind(id.as_str())?
+        .bind(path.as_str())?
+        .bind(plain(args)?)?
+        .bind(mirrored(config)?)?
+        .bind(mirrored(host_config)?)?
+        .bind(mirrored(endpoints)?)?
+        .bind(mirrored(networks)?)?
+        .bind(plain(&network_ids)?)?
+        .bind(mirrored(mounts)?)?
+        .bind(started_at.map(timestamp::format))?
+        .bind(finished_at)?
+        .bind(exit_code)?
+        .bind(oom_killed)?
+        .bind(error.as_str())?
+        .bind(*restart_count)?
+        .bind(*manually_stopped)?
+        .bind(platform.as_str())?
+        .bind(health.as_ref().map(mirrored).transpose()?)?
+        .bind(uuid.as_str())?
         // The mapping. The engines of today know a container by the id that clients see.
-        .bind(uuid.as_str())
-        .bind(id.as_str())
-        .bind(id.as_str())
-        .bind(api_version.as_str())
-        .bind(plain(unsupported_flags)?)
-        .bind(timestamp::format(*updated_at));
-    let done = run_some(connection, statements, 2).await.map_err(StoreError::sql("writing a container"))?;
-    Ok(done.rows_affected())
+        .bind(uuid.as_str())?
+        .bind(id.as_str())?
+        .bind(id.as_str())?
+        .bind(api_version.as_str())?
+        .bind(plain(unsupported_flags)?)?
+        .bind(timestamp::format(*updated_at))?;
+    Ok(())
 }
 
 /// The newest health of a container; a container that is gone has none.

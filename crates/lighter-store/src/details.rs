@@ -1,7 +1,7 @@
 //! What summaries of containers, images and volumes leave out, as columns beside them. The writer calls it, after the rows
 //! themselves are written.
 
-use crate::run::run;
+use crate::run::Script;
 use crate::writer::PRUNE_STEP;
 use crate::{Result, StoreError, timestamp};
 use lighter_domain::volume::{LOCAL, Volume};
@@ -85,13 +85,10 @@ pub(crate) async fn volume(connection: &mut SqliteConnection, volume: &Volume) -
 }
 
 /// What the machine was when the container was made.
-pub(crate) async fn machine(connection: &mut SqliteConnection, container: &Container, kernel: &str, path: &str) -> Result<u64> {
-    let statement = sqlx::query("UPDATE containers SET kernelVersion = ?, engineHostPath = nullif(?, '') WHERE id = ?")
-        .bind(kernel)
-        .bind(path)
-        .bind(container.uuid.to_string());
-    let done = run(connection, statement).await;
-    Ok(done.map_err(StoreError::sql("writing where a container is"))?.rows_affected())
+pub(crate) fn machine(script: &mut Script, container: &Container, kernel: &str, path: &str) -> Result<()> {
+    script.add("UPDATE containers SET kernelVersion = ?, engineHostPath = nullif(?, '') WHERE id = ?", 1);
+    script.bind(kernel)?.bind(path)?.bind(container.uuid.to_string())?;
+    Ok(())
 }
 
 /// A cluster that was being started when the daemon ended starts no more.

@@ -1,27 +1,27 @@
 //! Docker's own events as rows of `events`: appended by the writer, replayed by `docker events --since`.
 
-use crate::run::run;
+use crate::run::Script;
 use crate::{Result, StoreError};
 use lighter_domain::event::{Event, EventKind, EventScope};
 use sqlx::FromRow;
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::sqlite::SqlitePool;
 use time::OffsetDateTime;
 
 const TABLE: &str = "events";
 
-pub(crate) async fn insert(connection: &mut SqliteConnection, event: &Event) -> Result<i64> {
+/// Its id is that of the last row inserted.
+pub(crate) fn insert(script: &mut Script, event: &Event) -> Result<()> {
     let Event { id: _, kind, action, actor_id, attributes, scope, time } = event;
     let attributes = serde_json::to_string(attributes).map_err(|source| StoreError::Encode { table: TABLE, source })?;
-    let sql = "INSERT INTO events (kind, action, actorId, attributes, scope, timeNano) VALUES (?, ?, ?, ?, ?, ?)";
-    let statement = sqlx::query(sql)
-        .bind(kind.as_str())
-        .bind(action.as_str())
-        .bind(actor_id.as_str())
-        .bind(attributes)
-        .bind(scope_name(*scope))
-        .bind(nanos(*time));
-    let done = run(connection, statement).await.map_err(StoreError::sql("writing an event"))?;
-    Ok(done.last_insert_rowid())
+    script.add("INSERT INTO events (kind, action, actorId, attributes, scope, timeNano) VALUES (?, ?, ?, ?, ?, ?)", 1);
+    script
+        .bind(kind.as_str())?
+        .bind(action.as_str())?
+        .bind(actor_id.as_str())?
+        .bind(attributes)?
+        .bind(scope_name(*scope))?
+        .bind(nanos(*time))?;
+    Ok(())
 }
 
 /// The newest `limit` events with `since <= time <= until`, oldest first.

@@ -2,12 +2,12 @@
 
 use super::Set;
 use crate::repository::{logs, rows};
-use crate::run::run;
+use crate::run::{Script, run};
 use crate::{
     Applied, Change, Result, StoreError, container, details, event, image_pull, log_lines, metrics, network, pipeline, retention,
     shim_event, stack,
 };
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnection, SqliteQueryResult};
 
 /// All sets in one transaction, each in a savepoint. An error here means that nothing of any set was stored.
 pub(super) async fn group(connection: &mut SqliteConnection, sets: &mut [Set]) -> Result<Vec<Result<Applied>>> {
@@ -28,29 +28,24 @@ pub(super) async fn group(connection: &mut SqliteConnection, sets: &mut [Set]) -
 
 /// One set in a transaction of its own.
 pub(super) async fn alone(connection: &mut SqliteConnection, changes: &mut [Change]) -> Result<Applied> {
-    // One statement is a transaction without being told, and each that is not sent saves a round trip to the connection.
-    if let [Change::Event(_) | Change::ShimEvent(_)] = changes {
-        return all(connection, changes).await;
+    let pass = Pass::new(connection);
+    // One statement is a transaction without being told.
+    let single = matches!(changes, [Change::Event(_) | Change::ShimEvent(_)]);
+    let result = pass.all(changes, (!single).then_some(("BEGIN IMMEDIATE", "COMMIT"))).await;
+    if result.is_err() {
+        rollback(connection).await;
     }
-    begin(connection).await?;
-    match all(connection, changes).await {
-        Ok(applied) => commit(connection).await.map(|()| applied),
-        Err(error) => {
-            rollback(connection).await;
-            Err(error)
-        }
-    }
+    result
 }
 
 /// The inner result is the set's; the outer one fails when the transaction is beyond use.
 async fn savepoint(connection: &mut SqliteConnection, changes: &mut [Change]) -> Result<Result<Applied>> {
-    statement(connection, "SAVEPOINT one").await?;
-    let result = all(connection, changes).await;
+    let result = Pass::new(connection).all(changes, Some(("SAVEPOINT one", "RELEASE one"))).await;
     if result.is_err() {
         // A full disk may have ended the whole transaction; then this fails, too.
         statement(connection, "ROLLBACK TO one").await?;
+        statement(connection, "RELEASE one").await?;
     }
-    statement(connection, "RELEASE one").await?;
     Ok(result)
 }
 
@@ -78,24 +73,75 @@ async fn statement(connection: &mut SqliteConnection, sql: &'static str) -> Resu
     run(connection, sqlx::query(sql)).await.map(drop).map_err(StoreError::sql(sql))
 }
 
-async fn all(connection: &mut SqliteConnection, changes: &mut [Change]) -> Result<Applied> {
-    let mut applied = Applied::default();
-    for change in changes {
-        one(connection, change, &mut applied).await?;
+/// The changes of one set on their way. Those that are nothing but statements are gathered and go with what comes next: each
+/// round trip to the connection's thread that is saved is one that somebody's request does not wait for.
+struct Pass<'a> {
+    connection: &'a mut SqliteConnection,
+    script: Script,
+    /// Where in the script the results that count are, and those of events.
+    counted: Vec<usize>,
+    events: Vec<usize>,
+    applied: Applied,
+}
+
+impl<'a> Pass<'a> {
+    fn new(connection: &'a mut SqliteConnection) -> Self {
+        Self { connection, script: Script::default(), counted: Vec::new(), events: Vec::new(), applied: Applied::default() }
     }
-    Ok(applied)
+
+    /// All changes, between the statements of `frame`.
+    async fn all(mut self, changes: &mut [Change], frame: Option<(&str, &str)>) -> Result<Applied> {
+        if let Some((first, _)) = frame {
+            self.script.add(first, 1);
+        }
+        for change in changes {
+            self.add(change).await?;
+        }
+        if let Some((_, last)) = frame {
+            self.script.add(last, 1);
+        }
+        self.send().await?;
+        Ok(self.applied)
+    }
+
+    /// Runs what is gathered.
+    async fn send(&mut self) -> Result<()> {
+        if self.script.len() > 0 {
+            let done = std::mem::take(&mut self.script).run(self.connection).await.map_err(StoreError::sql("writing changes"))?;
+            self.applied.rows_affected +=
+                self.counted.drain(..).filter_map(|index| done.get(index)).map(SqliteQueryResult::rows_affected).sum::<u64>();
+            let events = self.events.drain(..).filter_map(|index| done.get(index));
+            self.applied.event_ids.extend(events.map(SqliteQueryResult::last_insert_rowid));
+        }
+        Ok(())
+    }
+
+    async fn add(&mut self, change: &mut Change) -> Result<()> {
+        let before = self.script.len();
+        match change {
+            Change::PutContainer(container) => container::put(&mut self.script, container)?,
+            Change::Machine { container, kernel, path } => details::machine(&mut self.script, container, kernel, path)?,
+            Change::Event(event) => {
+                event::insert(&mut self.script, event)?;
+                self.events.push(before);
+            }
+            other => {
+                self.send().await?;
+                return one(self.connection, other, &mut self.applied).await;
+            }
+        }
+        self.counted.extend(before..self.script.len());
+        Ok(())
+    }
 }
 
 async fn one(connection: &mut SqliteConnection, change: &mut Change, applied: &mut Applied) -> Result<()> {
     applied.rows_affected += match change {
-        Change::PutContainer(container) => container::put(connection, container).await?,
+        // In the script.
+        Change::PutContainer(_) | Change::Machine { .. } | Change::Event(_) => 0,
         Change::DeleteContainer(uuid) => stack::leave(connection, *uuid).await? + container::delete(connection, *uuid).await?,
         Change::PutHealth { container, health } => container::put_health(connection, *container, health).await?,
         Change::TouchShimMapping { container, at } => container::touch(connection, *container, *at).await?,
-        Change::Event(event) => {
-            applied.event_ids.push(event::insert(connection, event).await?);
-            1
-        }
         Change::ShimEvent(event) => {
             applied.shim_event_ids.push(shim_event::insert(connection, std::slice::from_ref(event)).await?);
             1
@@ -109,7 +155,6 @@ async fn one(connection: &mut SqliteConnection, change: &mut Change, applied: &m
         Change::ImageDetails(image) => details::image(connection, image).await?,
         Change::VolumeDetails(volume) => details::volume(connection, volume).await?,
         Change::ImageSource(image, source) => details::image_source(connection, image, *source).await?,
-        Change::Machine { container, kernel, path } => details::machine(connection, container, kernel, path).await?,
         Change::PutPipeline(pipeline) => pipeline::put(connection, pipeline).await?,
         Change::DeletePipeline(id) => pipeline::delete(connection, *id).await?,
         Change::RecoverClusters => details::recover_clusters(connection).await?,
