@@ -185,15 +185,21 @@ pub fn tool(name: &str) -> PathBuf {
 }
 
 /// A port that nobody listens on, and that nobody here is given again: not of those that the kernel
-/// hands out to whoever asks for any (from 32768 on), and counted upwards from one that depends on the process.
+/// hands out to whoever asks for any (from 32768 on), and counted upwards from one that depends on the process,
+/// far from those of processes started shortly before or after.
 pub fn free_port() -> u16 {
-    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(10_000 + (std::process::id() % 16_000) as u16));
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(10_000 + (scattered() % 16_000) as u16));
     let any = std::net::Ipv4Addr::UNSPECIFIED;
     let next = || NEXT.fetch_add(1, Ordering::Relaxed);
     std::iter::repeat_with(next)
         .take_while(|port| *port < 32_000)
         .find(|port| TcpListener::bind((any, *port)).is_ok())
         .expect("a free port")
+}
+
+fn scattered() -> u32 {
+    // By the golden ratio, which keeps multiples apart.
+    std::process::id().wrapping_mul(0x9e37_79b9) >> 8
 }
 
 /// An authority, and certificates of it for a server and a client, as files in `dir`.
