@@ -107,6 +107,8 @@ def wait_for(what, condition, seconds=60):
 
 class Daemon:
     name = "?"
+    # Its directory for what would be below /run.
+    runtime = "exec"
     log_flags = []
     # Flags and settings that only this one needs to run containers here at all.
     run_flags = []
@@ -198,6 +200,12 @@ class Daemon:
         """PSS in KiB of what a running container costs beside itself."""
         return None
 
+    def prepare(self):
+        """What a daemon keeps below /run is on a tmpfs, as /run is wherever people run one."""
+        place = self.home / self.runtime
+        place.mkdir(exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=711", "bench", place], check=True)
+
     def clean(self):
         with contextlib.suppress(Exception):
             self.remove_all()
@@ -285,6 +293,7 @@ class Dockerd(Daemon):
 
 class Podman(Daemon):
     name = "Podman"
+    runtime = "run"
     # What its compat service calls json-file is its own k8s-file.
     log_flags = ["--log-driver", "k8s-file"]
     # It sets these higher than a machine without CAP_SYS_RESOURCE allows.
@@ -440,6 +449,7 @@ def record_cost(lighter, options, table):
 
 def run(options, daemons, table):
     for d in daemons:
+        d.prepare()
         d.start()
         d.docker("load", "-q", "-i", str(options.target / "images/busybox.tar"))
     only = set(options.only.split(",")) if options.only else None
