@@ -51,7 +51,7 @@ impl Estate {
         let networks = daemon.http("GET", "/networks", None).json();
         for network in networks.as_array().unwrap() {
             let builtin = ["bridge", "host", "none"].iter().any(|name| network["Name"] == *name);
-            if !builtin {
+            if !builtin && network["ConfigOnly"] != true {
                 estate.networks.insert(network["Id"].as_str().unwrap().to_owned());
             }
         }

@@ -328,9 +328,6 @@ pub struct CreateNetwork {
     /// Empty or `local`; a swarm has others.
     pub scope: String,
     pub ingress: bool,
-    pub config_only: bool,
-    /// The network whose configuration is taken; empty: none.
-    pub config_from: String,
 }
 
 /// A network and who is on it.

@@ -72,6 +72,15 @@ pub fn ambiguous_network(reference: &str, matches: usize) -> Error {
     Error::invalid(format!("network {reference} is ambiguous ({matches} matches found based on ID prefix)"))
 }
 
+pub fn no_such_configuration(name: &str) -> Error {
+    Error::not_found(format!("configuration network {name:?} does not exist"))
+}
+
+/// Why a network that holds a configuration stays.
+pub fn configuration_in_use(name: &str) -> Error {
+    Error::forbidden(format!("error while removing network: configuration network {name:?} is in use"))
+}
+
 /// Why a network stays: these containers are on it.
 pub fn active_endpoints(network: &Network, containers: &[Arc<Container>]) -> Error {
     let mut endpoints: Vec<String> = containers

@@ -30,6 +30,10 @@ pub struct Network {
     pub labels: BTreeMap<String, String>,
     /// It exists without anyone having made it, and cannot be removed.
     pub builtin: bool,
+    /// It only holds settings for others, and nobody is ever on it.
+    pub config_only: bool,
+    /// The name of the network that it has its settings from; empty: they are its own.
+    pub config_from: String,
 }
 
 /// How a network's addresses are managed.
@@ -68,6 +72,9 @@ pub struct NewNetwork {
     pub ipam: Ipam,
     pub options: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
+    pub config_only: bool,
+    /// Where the settings are from; whoever hands this to an engine has put them in.
+    pub config_from: String,
 }
 
 /// Where a running container is: its place on each of its networks, by the networks' names, and its ports on the host.

@@ -9,7 +9,7 @@ use lighter_domain::container::EndpointStatus;
 use lighter_domain::id::random_hex64;
 use lighter_domain::network::{Ipam, IpamPool, NewNetwork, Placement};
 use lighter_domain::{Container, ContainerId, EndpointConfig, Error, Network, Result};
-use lighter_engine::{Basics, PortConflict};
+use lighter_engine::{Basics, PortConflict, configuration};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -47,6 +47,8 @@ impl Default for State {
                 options: BTreeMap::new(),
                 labels: BTreeMap::new(),
                 builtin: true,
+                config_only: false,
+                config_from: String::new(),
             };
             Made { addresses: Addresses::of(&network.ipam), network: Arc::new(network) }
         };
@@ -135,10 +137,29 @@ impl lighter_engine::Networks for Networks {
     }
 
     async fn create(&self, new: NewNetwork) -> Result<Arc<Network>> {
+        if new.config_only {
+            let network = Arc::new(configuration(new));
+            let addresses = Addresses::of(&Ipam::default());
+            self.0.lock().all.push(Made { network: network.clone(), addresses });
+            return Ok(network);
+        }
         let Basics { driver, ipam_driver, enable_ipv4, enable_ipv6 } = Basics::of(&new)?;
-        let NewNetwork { name, driver: _, enable_ipv4: _, enable_ipv6: _, internal, attachable, ipam, options, labels } = new;
+        let NewNetwork {
+            name,
+            driver: _,
+            enable_ipv4: _,
+            enable_ipv6: _,
+            internal,
+            attachable,
+            ipam,
+            options,
+            labels,
+            config_only,
+            config_from,
+        } = new;
         let mut state = self.0.lock();
-        let taken = state.all.iter().flat_map(|m| &m.network.ipam.pools).map(|pool| pool.subnet).collect::<Vec<_>>();
+        let real = state.all.iter().filter(|m| !m.network.config_only);
+        let taken = real.flat_map(|m| &m.network.ipam.pools).map(|pool| pool.subnet).collect::<Vec<_>>();
         let pools = choose_pools(ipam.pools, enable_ipv4, enable_ipv6, &taken)?;
         let network = Arc::new(Network {
             id: random_hex64(),
@@ -153,6 +174,8 @@ impl lighter_engine::Networks for Networks {
             options,
             labels,
             builtin: false,
+            config_only,
+            config_from,
         });
         state.all.push(Made { network: network.clone(), addresses: Addresses::of(&network.ipam) });
         Ok(network)

@@ -26,7 +26,7 @@ pub use capabilities::{
 pub use description::{Description, RegistryFacts};
 pub use files::{Change, ChangeKind, Files, NewImage, PathStat, WriteOptions};
 pub use images::{Images, Progress};
-pub use networks::{Basics, Networks, PortConflict, PortHolder};
+pub use networks::{Basics, Networks, PortConflict, PortHolder, configuration};
 pub use registry::Registry;
 pub use session::{ByteSink, ByteStream, Session};
 pub use volumes::Volumes;

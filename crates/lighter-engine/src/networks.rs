@@ -1,9 +1,11 @@
 //! Networks, where the engine has any.
 
 use async_trait::async_trait;
+use lighter_domain::id::random_hex64;
 use lighter_domain::network::{NewNetwork, Placement};
 use lighter_domain::{Container, ContainerId, Error, Network, Result};
 use std::sync::Arc;
+use time::OffsetDateTime;
 
 /// The networks of an engine. Names are unique; which containers are configured for a network is the core's to know.
 ///
@@ -15,7 +17,7 @@ pub trait Networks: Send + Sync {
     /// All of them, those included that nobody made (`bridge`, `host`, `none`). Cheap.
     async fn list(&self) -> Result<Vec<Arc<Network>>>;
 
-    /// Makes one under a new id. Its name is free. Fails with dockerd's words where the pools overlap or an option is wrong.
+    /// Makes one under a new id. Its name is free. One that only holds a configuration is kept ([`configuration`]). Fails with dockerd's words where the pools overlap or an option is wrong.
     async fn create(&self, new: NewNetwork) -> Result<Arc<Network>>;
 
     /// Removes one that no running container is on. One that is not there is a success.
@@ -67,6 +69,32 @@ impl Basics {
             return Err(Error::invalid("IPv4 or IPv6 must be enabled"));
         }
         Ok(Self { driver: driver.to_owned(), ipam_driver: "default".to_owned(), enable_ipv4, enable_ipv6 })
+    }
+}
+
+/// A network that only holds a configuration: it is kept as it was asked for, and looked at by those that use it.
+#[must_use]
+pub fn configuration(new: NewNetwork) -> Network {
+    let NewNetwork { name, driver: _, enable_ipv4, enable_ipv6, internal, attachable, mut ipam, options, labels, .. } = new;
+    if ipam.driver.is_empty() {
+        "default".clone_into(&mut ipam.driver);
+    }
+    ipam.pools.sort_by_key(|pool| !pool.subnet.addr().is_ipv4());
+    Network {
+        id: random_hex64(),
+        name,
+        driver: "null".to_owned(),
+        created_at: OffsetDateTime::now_utc(),
+        enable_ipv4: enable_ipv4.unwrap_or(true),
+        enable_ipv6: enable_ipv6.unwrap_or(false),
+        internal,
+        attachable,
+        ipam,
+        options,
+        labels,
+        builtin: false,
+        config_only: true,
+        config_from: String::new(),
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) async fn put(connection: &mut SqliteConnection, network: &Network) ->
         options,
         labels,
         builtin: _,
+        config_only: _,
+        config_from: _,
     } = network;
     let first = ipam.pools.first();
     let pools: Vec<Value> = ipam.pools.iter().map(pool).collect();

@@ -36,6 +36,8 @@ fn network(name: &str, digit: char) -> Arc<Network> {
         options: BTreeMap::from([("mtu".to_owned(), "1400".to_owned())]),
         labels: BTreeMap::new(),
         builtin: false,
+        config_only: false,
+        config_from: String::new(),
     })
 }
 

@@ -178,7 +178,7 @@ pub struct IpamConfig {
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ConfigFrom {
-    pub network: &'static str,
+    pub network: String,
 }
 
 #[derive(Debug, Serialize)]

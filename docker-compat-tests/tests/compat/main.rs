@@ -31,6 +31,7 @@ mod log_drivers;
 mod logs;
 mod network_attacks;
 mod network_changes;
+mod network_settings;
 mod networks;
 mod platforms;
 mod ports;

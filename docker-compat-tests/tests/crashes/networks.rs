@@ -87,6 +87,25 @@ fn reached_without_a_daemon_and_after_it_came_back() {
 }
 
 #[test]
+fn a_configuration_outlives_the_daemon() {
+    if reference() {
+        return;
+    }
+    let (subject, first) = Subject::new("settings");
+    first.docker(&["network", "create", "--config-only", "--subnet", "10.77.91.0/24", "--label", "a=b", "settings"]).ok();
+    first.docker(&["network", "create", "--config-from", "settings", "user"]).ok();
+    let all = |daemon: &Daemon| ["settings", "user"].map(|name| daemon.http("GET", &format!("/networks/{name}"), None).json());
+    let before = all(&first);
+    first.kill_nine();
+    let second = subject.again();
+    assert_eq!(all(&second), before);
+    assert!(second.docker(&["network", "rm", "settings"]).fails(1).contains("is in use"));
+    second.docker(&["network", "rm", "user"]).ok();
+    second.docker(&["network", "rm", "settings"]).ok();
+    finish(&subject, second, vec![first]);
+}
+
+#[test]
 fn killed_while_networks_are_made() {
     if reference() {
         return;

@@ -28,6 +28,8 @@ pub fn network(view: NetworkView) -> Network {
         options,
         labels,
         builtin: _,
+        config_only,
+        config_from,
     } = (*network).clone();
     let resource = |c: &Container| {
         let at = c.networks.get(&name)?;
@@ -54,8 +56,8 @@ pub fn network(view: NetworkView) -> Network {
         internal,
         attachable,
         ingress: false,
-        config_from: ConfigFrom::default(),
-        config_only: false,
+        config_from: ConfigFrom { network: config_from },
+        config_only,
         containers: Some(containers),
         options,
         labels,
@@ -157,8 +159,10 @@ pub fn request(body: wire::Create, shapes: Shapes) -> Result<CreateNetwork, Fail
         ipam: domain::Ipam { driver: ipam_driver, options: ipam_options, pools },
         options: options.unwrap_or_default(),
         labels: labels.unwrap_or_default(),
+        config_only,
+        config_from: config_from.unwrap_or_default().network,
     };
-    Ok(CreateNetwork { new, scope, ingress, config_only, config_from: config_from.unwrap_or_default().network })
+    Ok(CreateNetwork { new, scope, ingress })
 }
 
 /// All that is wrong is said at once, as dockerd does.

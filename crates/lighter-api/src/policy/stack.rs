@@ -176,14 +176,15 @@ impl Stack<'_> {
 
     /// A new network: of the stack by label and name, with a subnet that the daemon chooses.
     pub fn new_network(self, request: &CreateNetwork) -> Result<(), Failure> {
-        let CreateNetwork { new, scope, ingress, config_only, config_from } = request;
+        let CreateNetwork { new, scope, ingress } = request;
+        let settings = new.config_only || !new.config_from.is_empty();
         self.labelled("network", &new.labels)?;
         self.named("network", &new.name)?;
         let odd = [
             (!matches!(new.driver.as_str(), "" | "bridge"), "another driver than bridge"),
             (!new.ipam.pools.is_empty() || !matches!(new.ipam.driver.as_str(), "" | "default"), "addresses of its choice"),
             (new.options.keys().any(|key| !NETWORK_OPTIONS.contains(&key.as_str())), "options that reach beyond it"),
-            (!matches!(scope.as_str(), "" | "local") || *ingress || *config_only || !config_from.is_empty(), "a wider scope"),
+            (!matches!(scope.as_str(), "" | "local") || *ingress || settings, "a wider scope"),
         ];
         match odd.iter().find(|(yes, _)| *yes) {
             Some((_, what)) => Err(self.refuses(format!("a network of it must not have {what}"))),

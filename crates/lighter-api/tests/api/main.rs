@@ -5,6 +5,7 @@ mod bad_input;
 mod fields;
 mod lighter;
 mod negotiation;
+mod network_settings;
 mod networks;
 mod openapi;
 mod policy;

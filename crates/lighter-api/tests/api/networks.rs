@@ -4,7 +4,7 @@ use crate::support::Api;
 use serde_json::{Value, json};
 
 impl Api {
-    fn network(&self, body: &Value) -> String {
+    pub fn network(&self, body: &Value) -> String {
         let reply = self.post("/networks/create", &body.to_string());
         assert_eq!(reply.status, 201, "{}", reply.text());
         assert_eq!(reply.json()["Warning"], "");
@@ -25,13 +25,13 @@ impl Api {
     }
 
     /// Status and words of a refusal.
-    fn refused(&self, method: &str, path: &str, body: &Value) -> (u16, String) {
+    pub fn refused(&self, method: &str, path: &str, body: &Value) -> (u16, String) {
         let reply = self.send(method, path, &if body.is_null() { String::new() } else { body.to_string() });
         assert!(reply.status >= 400, "{method} {path} {body}: {} {}", reply.status, reply.text());
         (reply.status, reply.message())
     }
 
-    fn names(&self, filters: &Value) -> Vec<String> {
+    pub fn names(&self, filters: &Value) -> Vec<String> {
         let encoded: String = filters.to_string().bytes().map(|b| format!("%{b:02X}")).collect();
         let list = self.get(&format!("/networks?filters={encoded}")).json();
         let mut names: Vec<String> = list.as_array().unwrap().iter().map(|n| n["Name"].as_str().unwrap().to_owned()).collect();

@@ -2,7 +2,7 @@
 
 use super::Actor;
 use crate::networks::endpoints;
-use crate::networks::{joined, left, place};
+use crate::networks::{joined, left, place, refuse_joining};
 use crate::wording;
 use lighter_domain::container::EndpointStatus;
 use lighter_domain::{Container, ContainerState, EndpointConfig, Error, Network, Result};
@@ -32,6 +32,7 @@ impl Actor {
             return self.commit(container, Vec::new()).await;
         }
         let network = network.ok_or_else(|| wording::no_such_network(&name))?;
+        refuse_joining(network)?;
         let shared = self.shared.clone();
         if !shared.network_uses.hold(network, &container.id) {
             return Err(wording::no_such_network(&network.name));

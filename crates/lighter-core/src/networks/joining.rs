@@ -1,6 +1,6 @@
 //! A container's way onto its networks when it starts, and off them when it ends.
 
-use super::{endpoints, event, find, is_predefined};
+use super::{endpoints, event, find, is_predefined, settings};
 use crate::daemon::Shared;
 use crate::wording;
 use lighter_domain::container::EndpointStatus;
@@ -65,6 +65,7 @@ impl Shared {
             let by_id = !status.network_id.is_empty() && !is_predefined(&name);
             let reference = if by_id { &status.network_id } else { &name };
             let network = find(&all, reference).map_err(|e| wording::prefixed(wording::NETWORKING, &e))?;
+            settings::refuse_joining(network).map_err(|e| wording::prefixed(wording::NETWORKING, &e))?;
             if network.name != name
                 && let Some(asked) = joined.endpoints.remove(&name)
             {

@@ -2,17 +2,19 @@
 //!
 //! What a network can do is its engine's affair. Here are the names, the rules that hold on every engine, and the events;
 //! `endpoints` has what a container may ask of a network, `joining` what happens at its start and end, `connect` what a
-//! client changes afterwards.
+//! client changes afterwards, `settings` networks that only hold a configuration for others.
 
 mod conflicts;
 mod connect;
 pub(crate) mod endpoints;
 mod joining;
 pub(crate) mod links;
+mod settings;
 mod uses;
 
 pub(crate) use endpoints::{Asked, main, settle};
 pub(crate) use joining::{joined, left, place, place_again, unplace};
+pub(crate) use settings::refuse_joining;
 pub(crate) use uses::NetworkUses;
 
 use crate::daemon::{Daemon, Shared};
@@ -135,6 +137,11 @@ impl Shared {
         if network.builtin {
             return Err(Error::forbidden(format!("{} is a pre-defined network and cannot be removed", network.name)));
         }
+        // While somebody makes a network, that one may be about to get its settings here.
+        let _gate = if network.config_only { Some(self.network_uses.gate.lock().await) } else { None };
+        if network.config_only && self.all_networks().await?.iter().any(|n| n.config_from == network.name) {
+            return Err(wording::configuration_in_use(&network.name));
+        }
         self.network_uses.begin_removal(&network.id).map_err(|users| {
             let mut containers = self.registry.snapshots();
             containers.retain(|c| users.contains(&c.id));
@@ -169,7 +176,7 @@ impl Daemon {
     }
 
     pub async fn network_create(&self, request: CreateNetwork) -> Result<Arc<Network>> {
-        let CreateNetwork { new, scope, ingress, config_only, config_from } = request;
+        let CreateNetwork { mut new, scope, ingress } = request;
         let name = new.name.clone();
         if name.trim().is_empty() {
             return Err(Error::invalid("invalid name: name is empty"));
@@ -178,15 +185,15 @@ impl Daemon {
             return Err(Error::forbidden(format!("operation is not permitted on predefined {name} network ")));
         }
         refuse_swarm(&new, &scope, ingress)?;
-        if config_only || !config_from.is_empty() {
-            return Err(Error::not_implemented("networks that only hold a configuration are not implemented by Lighter"));
-        }
         let shared = self.shared();
         let networks = shared.networks()?;
         let _gate = shared.network_uses.gate.lock().await;
-        if shared.all_networks().await?.iter().any(|n| n.name == name) {
+        let all = shared.all_networks().await?;
+        if all.iter().any(|n| n.name == name) {
             return Err(Error::conflict(format!("network with name {name} already exists")));
         }
+        settings::check(&new, &scope, ingress)?;
+        settings::apply(&all, &mut new)?;
         let network = shared.bounded("making a network", networks.create(new)).await?;
         let change = Change::PutNetwork(network.clone());
         let stored = shared.persist(vec![change], vec![event(&network, "create", None)]).await?;
@@ -207,7 +214,8 @@ impl Daemon {
         let shared = self.shared();
         let mut deleted = Vec::new();
         for network in shared.all_networks().await? {
-            let kept = network.builtin || until.is_some_and(|at| network.created_at > at) || !filters.labels(&network.labels);
+            let spared = network.builtin || network.config_only;
+            let kept = spared || until.is_some_and(|at| network.created_at > at) || !filters.labels(&network.labels);
             if kept || shared.network_uses.is_used(&network.id) {
                 continue;
             }
@@ -227,6 +235,10 @@ impl Daemon {
 fn refuse_swarm(new: &NewNetwork, scope: &str, ingress: bool) -> Result<()> {
     if new.driver == "overlay" {
         return Err(Error::forbidden(wording::NOT_A_MANAGER));
+    }
+    if new.config_only {
+        // What it must not have is said in other words.
+        return Ok(());
     }
     if ingress {
         return Err(Error::forbidden("Ingress network can only be global scope network"));

@@ -24,6 +24,8 @@ fn network(name: &str, id: &str) -> Arc<Network> {
         options: BTreeMap::new(),
         labels: BTreeMap::new(),
         builtin: is_predefined(name),
+        config_only: false,
+        config_from: String::new(),
     })
 }
 

@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use time::OffsetDateTime;
 
-/// A network as clients see it, and as the kernel has it.
+/// A network as clients see it, and as the kernel has it: not at all, if it only holds a configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct Made {
     pub network: Arc<Network>,
-    pub spec: NetworkSpec,
+    pub spec: Option<NetworkSpec>,
 }
 
 /// All of them.
@@ -58,7 +58,7 @@ impl Kept {
     }
 
     pub(crate) fn specs(&self) -> Vec<NetworkSpec> {
-        self.all.read().iter().map(|made| made.spec.clone()).collect()
+        self.all.read().iter().filter_map(|made| made.spec.clone()).collect()
     }
 
     fn path(&self, id: &str) -> PathBuf {
@@ -109,7 +109,22 @@ struct Record {
     pools: Vec<Pool>,
     options: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
-    spec: NetworkSpec,
+    #[serde(default)]
+    config_from: String,
+    #[serde(flatten)]
+    what: What,
+}
+
+/// What a network is beside its settings.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum What {
+    Spec(Box<NetworkSpec>),
+    /// It is nothing but those.
+    Configuration {
+        id: String,
+        name: String,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -135,20 +150,28 @@ impl Record {
             pools: network.ipam.pools.into_iter().map(pool).collect(),
             options: network.options,
             labels: network.labels,
-            spec: made.spec.clone(),
+            config_from: network.config_from,
+            what: match made.spec.clone() {
+                Some(spec) => What::Spec(Box::new(spec)),
+                None => What::Configuration { id: network.id, name: network.name },
+            },
         }
     }
 
     fn into_made(self) -> Made {
         let pool = |Pool { subnet, ip_range, gateway, aux_addresses }| IpamPool { subnet, ip_range, gateway, aux_addresses };
+        let (id, name, spec) = match self.what {
+            What::Spec(spec) => (spec.id.clone(), spec.name.clone(), Some(*spec)),
+            What::Configuration { id, name } => (id, name, None),
+        };
         let network = Network {
-            id: self.spec.id.clone(),
-            name: self.spec.name.clone(),
+            id,
+            name,
             driver: self.driver,
             created_at: OffsetDateTime::from_unix_timestamp_nanos(self.created_at.into()).unwrap_or(OffsetDateTime::UNIX_EPOCH),
             enable_ipv4: self.enable_ipv4,
             enable_ipv6: self.enable_ipv6,
-            internal: self.spec.internal,
+            internal: spec.as_ref().is_some_and(|spec| spec.internal),
             attachable: self.attachable,
             ipam: Ipam {
                 driver: self.ipam_driver,
@@ -158,8 +181,10 @@ impl Record {
             options: self.options,
             labels: self.labels,
             builtin: false,
+            config_only: spec.is_none(),
+            config_from: self.config_from,
         };
-        Made { network: Arc::new(network), spec: self.spec }
+        Made { network: Arc::new(network), spec }
     }
 }
 
@@ -187,11 +212,16 @@ mod tests {
             ..NewNetwork::default()
         };
         let plan = super::super::request::plan(new, &[]).unwrap();
-        let made = Made { network: Arc::new(plan.network), spec: plan.spec };
+        let made = Made { network: Arc::new(Network { config_from: "settings".into(), ..plan.network }), spec: Some(plan.spec) };
         kept.add(made.clone()).unwrap();
+        let settings = NewNetwork { name: "settings".into(), ipam: made.network.ipam.clone(), ..NewNetwork::default() };
+        let settings = Made { network: Arc::new(lighter_engine::configuration(settings)), spec: None };
+        kept.add(settings.clone()).unwrap();
         std::fs::write(dir.path().join("torn.json"), "{").unwrap();
         let again = Kept::load(dir.path().to_owned()).unwrap().all();
-        assert_eq!((again.len(), &again[0].network, &again[0].spec), (1, &made.network, &made.spec));
+        assert_eq!((again.len(), &again[0].network, &again[0].spec), (2, &made.network, &made.spec));
+        assert_eq!((&again[1].network, again[1].spec.is_some()), (&settings.network, false));
+        kept.remove(&settings.network.id).unwrap();
         kept.remove(&made.network.id).unwrap();
         kept.remove(&made.network.id).unwrap();
         assert!(Kept::load(dir.path().to_owned()).unwrap().all().is_empty());

@@ -10,7 +10,7 @@ mod names;
 pub(crate) mod ports;
 mod request;
 
-pub(crate) use kept::Kept;
+pub(crate) use kept::{Kept, Made};
 
 use crate::LinuxEngine;
 use crate::engine::Inner;
@@ -18,7 +18,7 @@ use crate::fail::Context as _;
 use async_trait::async_trait;
 use lighter_domain::network::{Ipam, IpamPool, NewNetwork, Placement};
 use lighter_domain::{Container, Error, ErrorKind, Network, Result, id::random_hex64};
-use lighter_engine::PortConflict;
+use lighter_engine::{PortConflict, configuration};
 use lighter_network::{NetworkError, Networks};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -72,6 +72,8 @@ impl Inner {
             options: BTreeMap::new(),
             labels: BTreeMap::new(),
             builtin: true,
+            config_only: false,
+            config_from: String::new(),
         };
         let mut bridge = plain(&self.ids.bridge, "bridge", "bridge");
         if let Ok(subnet) = info.subnet.to_string().parse() {
@@ -128,8 +130,17 @@ impl Inner {
 
     async fn create_network(self: &Arc<Self>, new: NewNetwork) -> Result<Arc<Network>> {
         let changing = Arc::clone(&self.kept.changing).lock_owned().await;
-        let plan = request::plan(new, &self.kept.all())?;
         let this = Arc::clone(self);
+        if new.config_only {
+            let network = Arc::new(configuration(new));
+            let made = Made { network: Arc::clone(&network), spec: None };
+            let keep = move || {
+                let _changing = changing;
+                this.kept.add(made)
+            };
+            return tokio::task::spawn_blocking(keep).await.context("writing was broken off")?.map(|()| network);
+        }
+        let plan = request::plan(new, &self.kept.all())?;
         // Goes on when the caller goes away: else a bridge would be left until the next start.
         let task = tokio::spawn(async move {
             let _changing = changing;

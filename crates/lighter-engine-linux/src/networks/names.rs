@@ -61,7 +61,7 @@ impl Inner {
             Seat { network: endpoint.network_id.clone(), links }
         });
         // From the inside of internal networks, nothing goes out: not by way of names either.
-        let internal = |id: &str| self.kept.find(id).is_some_and(|made| made.spec.internal);
+        let internal = |id: &str| self.kept.find(id).is_some_and(|made| made.network.internal);
         Ok(View {
             networks: seats.collect(),
             forward: on().any(|endpoint| !internal(&endpoint.network_id)),

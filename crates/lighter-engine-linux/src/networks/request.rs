@@ -29,7 +29,19 @@ pub(super) struct Plan {
 /// Decides on a request; `others` are the networks that there are.
 pub(super) fn plan(new: NewNetwork, others: &[Made]) -> Result<Plan> {
     let Basics { driver, ipam_driver, enable_ipv4, enable_ipv6 } = Basics::of(&new)?;
-    let NewNetwork { name, driver: _, enable_ipv4: _, enable_ipv6: _, internal, attachable, ipam, options, labels } = new;
+    let NewNetwork {
+        name,
+        driver: _,
+        enable_ipv4: _,
+        enable_ipv6: _,
+        internal,
+        attachable,
+        ipam,
+        options,
+        labels,
+        config_only,
+        config_from,
+    } = new;
     let id = random_hex64();
     let bridged = driver == "bridge";
     let (v4, v6) = ranges(ipam.pools, enable_ipv4, enable_ipv6, bridged)?;
@@ -67,6 +79,8 @@ pub(super) fn plan(new: NewNetwork, others: &[Made]) -> Result<Plan> {
         options,
         labels,
         builtin: false,
+        config_only,
+        config_from,
     };
     Ok(Plan { network, spec, pick })
 }
@@ -83,7 +97,7 @@ impl Plan {
             }
         }
         pools.sort_by_key(|pool| !pool.subnet.addr().is_ipv4());
-        Made { network: std::sync::Arc::new(self.network), spec }
+        Made { network: std::sync::Arc::new(self.network), spec: Some(spec) }
     }
 }
 
@@ -196,9 +210,9 @@ fn on_parent(
         spec.own_parent = true;
         return Ok(());
     }
-    let same = |made: &&Made| made.spec.device == parent && matches!(spec.kind, Kind::Macvlan(_)) && !made.spec.is_bridge();
-    if let Some(other) = others.iter().find(same) {
-        return Err(Error::internal(format!("network {} is already using parent interface {parent}", other.network.id)));
+    let same = |other: &&NetworkSpec| other.device == parent && matches!(spec.kind, Kind::Macvlan(_)) && !other.is_bridge();
+    if let Some(other) = others.iter().filter_map(|made| made.spec.as_ref()).find(same) {
+        return Err(Error::internal(format!("network {} is already using parent interface {parent}", other.id)));
     }
     parent.clone_into(&mut spec.device);
     // `eth0.10` is made, if it is not there.
