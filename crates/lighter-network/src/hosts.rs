@@ -85,6 +85,17 @@ pub fn moved(text: &str, hostname: &str, domainname: &str, before: &[IpAddr], no
     kept.chain(come).map(|line| line + "\n").collect()
 }
 
+/// The file of a container that a daemon may have died over while its addresses changed: lines of its own for addresses that
+/// it does not have are left out. `ours` tells which addresses may have been its: others that it calls by its name are not our
+/// affair.
+#[must_use]
+pub fn mended(text: &str, hostname: &str, domainname: &str, now: &[IpAddr], ours: impl Fn(&IpAddr) -> bool) -> String {
+    let end = format!("\t{}", own_names(hostname, domainname));
+    let old = |line: &str| line.strip_suffix(&end).and_then(|ip| ip.parse().ok()).filter(|ip| !now.contains(ip) && ours(ip));
+    let before: Vec<IpAddr> = text.lines().filter_map(old).collect();
+    if before.is_empty() { text.to_owned() } else { moved(text, hostname, domainname, &before, &[]) }
+}
+
 /// The full name and, where that has a domain, the bare one after it.
 fn own_names(hostname: &str, domainname: &str) -> String {
     let full = if domainname.is_empty() { hostname.to_owned() } else { format!("{hostname}.{domainname}") };
@@ -137,6 +148,17 @@ mod tests {
         let text = hosts_file("web", "", &[ip("10.0.0.2"), ip("10.1.0.2")], &[], false) + "1.2.3.4 mine";
         let text = moved(&text, "web", "", &[ip("10.0.0.2"), ip("10.1.0.2")], &[ip("10.1.0.2"), ip("10.2.0.2")]);
         assert_eq!(text, "127.0.0.1\tlocalhost\n10.1.0.2\tweb\n1.2.3.4 mine\n10.2.0.2\tweb\n");
+    }
+
+    #[test]
+    fn only_its_own_old_lines_are_mended() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let text =
+            hosts_file("web", "", &[ip("10.0.0.2"), ip("10.0.0.3")], &[], false) + "9.9.9.9\tweb\n10.0.0.4 web\n10.0.0.5\tdb";
+        let ours = |ip: &IpAddr| ip.to_string().starts_with("10.0.0.");
+        let mended = mended(&text, "web", "", &[ip("10.0.0.2")], ours);
+        assert_eq!(mended, "127.0.0.1\tlocalhost\n10.0.0.2\tweb\n9.9.9.9\tweb\n10.0.0.4 web\n10.0.0.5\tdb\n");
+        assert_eq!(super::mended("10.0.0.2\tweb", "web", "", &[ip("10.0.0.2")], ours), "10.0.0.2\tweb", "as it was");
     }
 
     #[test]

@@ -106,6 +106,27 @@ fn a_configuration_outlives_the_daemon() {
 }
 
 #[test]
+fn an_address_that_was_lost_half_way_is_not_known_any_more() {
+    if reference() {
+        return;
+    }
+    let (subject, first) = Subject::new("hosts");
+    first.docker(&["network", "create", "--subnet", "10.77.92.0/24", "mine"]).ok();
+    let flags = ["run", "-d", "--network", "mine", "--hostname", "web", "--add-host", "web:10.77.92.8"];
+    let id = first.docker(&[&flags[..], &["busybox", "sh", "-c", SERVER]].concat()).ok().to_owned();
+    let hosts = |daemon: &Daemon| daemon.docker(&["exec", &id, "cat", "/etc/hosts"]).ok().to_owned();
+    let before = hosts(&first);
+    // What a daemon leaves that dies between the kernel and the file; and what a user may have written.
+    let add = "printf '10.77.92.9\\tweb\\n9.9.9.9\\tweb\\n10.77.92.7 web\\n' >>/etc/hosts";
+    first.docker(&["exec", &id, "sh", "-c", add]).ok();
+    first.kill_nine();
+    let second = subject.again();
+    assert_eq!(hosts(&second), format!("{before}\n9.9.9.9\tweb\n10.77.92.7 web"));
+    remove_all(&second);
+    finish(&subject, second, vec![first]);
+}
+
+#[test]
 fn killed_while_networks_are_made() {
     if reference() {
         return;

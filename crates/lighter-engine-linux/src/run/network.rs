@@ -84,7 +84,7 @@ impl Inner {
     }
 
     /// The networks that a container is to be on: that of its mode first, then the others by name.
-    fn joins(&self, container: &Container) -> Result<Vec<Join>> {
+    pub(crate) fn joins(&self, container: &Container) -> Result<Vec<Join>> {
         let mode = match container.host_config.network_mode.as_str() {
             "" | "default" => "bridge",
             mode => mode,
@@ -172,6 +172,23 @@ impl Inner {
         let name = hostname(container, &modes);
         let text = hosts::moved(&text, &name, &container.config.domainname, &addresses(before), &addresses(now));
         std::fs::write(&path, text).at("cannot write", &path)
+    }
+
+    /// After a daemon's death, of a container that runs: lines of its `hosts` for addresses that it was about to lose. Blocking.
+    pub(crate) fn mend_hosts(&self, container: &Container) -> Result<()> {
+        let modes = Modes::of(container, self.cgroups.is_v2())?;
+        let Some(attachment) = self.networks.attachment(container.id.as_str()).filter(|_| modes.network == Network::Own) else {
+            return Ok(());
+        };
+        let subnets: Vec<_> = self.all_networks().iter().flat_map(|n| n.ipam.pools.clone()).map(|pool| pool.subnet).collect();
+        let gateway = IpAddr::V4(self.networks.info().gateway);
+        let extra = extra_hosts(container, Some(gateway)).unwrap_or_default();
+        let ours = |ip: &IpAddr| subnets.iter().any(|net| net.contains(ip)) && !extra.iter().any(|entry| entry.ip == *ip);
+        let path = self.layout.hosts(&container.id);
+        let text = std::fs::read_to_string(&path).at("cannot read", &path)?;
+        let name = hostname(container, &modes);
+        let mended = hosts::mended(&text, &name, &container.config.domainname, &addresses(&attachment), ours);
+        if mended == text { Ok(()) } else { std::fs::write(&path, mended).at("cannot write", &path) }
     }
 }
 

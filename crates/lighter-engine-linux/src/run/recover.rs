@@ -129,8 +129,16 @@ impl Inner {
         let running: HashSet<ContainerId> = self.runs.running().into_iter().collect();
         let (volumes, users) = (Arc::clone(&self.volumes), containers.iter().filter(|c| running.contains(&c.id)));
         let users: Vec<Arc<Container>> = users.cloned().collect();
-        let settled = tokio::task::spawn_blocking(move || volumes.settle(&users)).await;
-        settled.context("looking at volumes was broken off")?;
+        let this = Arc::clone(self);
+        let settle = move || {
+            volumes.settle(&users);
+            for container in &users {
+                if let Err(error) = this.mend_hosts(container) {
+                    tracing::warn!(container = %container.id, %error, "the hosts of a container could not be looked at");
+                }
+            }
+        };
+        tokio::task::spawn_blocking(settle).await.context("looking at volumes was broken off")?;
         let live: Vec<String> = running.iter().map(|id| id.as_str().to_owned()).collect();
         let elsewhere = containers.iter().filter(|c| !c.host_config.cgroup_parent.is_empty()).cloned().collect::<Vec<_>>();
         let this = Arc::clone(self);
