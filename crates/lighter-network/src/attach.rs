@@ -1,9 +1,8 @@
 //! What the thread does about containers: their interfaces, default routes and published ports come and go.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
 
 use serde::{Deserialize, Serialize};
@@ -13,13 +12,13 @@ use crate::error::NetworkError;
 use crate::flows;
 use crate::leases::{Ask, Endpoint};
 use crate::links::{self, WaysOut};
-use crate::maps::Element;
 use crate::netlink::Netlink;
 use crate::netns::NETLINK_ROUTE;
 use crate::ports::{PortWant, Published};
 use crate::settle::kernel;
 use crate::spec::NetworkSpec;
-use crate::worker::{Host, Net};
+use crate::ways;
+use crate::worker::Host;
 
 /// A network that a container is to be on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +38,7 @@ pub struct Attachment {
 }
 
 /// Of several, the one with the highest priority, and of those the first name.
-fn first_of<'a, T>(endpoints: &'a [Endpoint], has: impl Fn(&'a Endpoint) -> Option<T>) -> Option<(&'a Endpoint, T)> {
+pub(crate) fn first_of<'a, T>(endpoints: &'a [Endpoint], has: impl Fn(&'a Endpoint) -> Option<T>) -> Option<(&'a Endpoint, T)> {
     let all = endpoints.iter().filter_map(|endpoint| has(endpoint).map(|it| (endpoint, it)));
     all.min_by_key(|(endpoint, _)| (Reverse(endpoint.gw_priority), endpoint.network.clone()))
 }
@@ -63,22 +62,6 @@ impl Attachment {
         let v4 = first_of(&self.endpoints, |e| e.gateway).map(|(e, gateway)| (e.ifname.clone(), gateway));
         let v6 = first_of(&self.endpoints, |e| e.ipv6_gateway).map(|(e, gateway)| (e.ifname.clone(), gateway));
         WaysOut { v4, v6 }
-    }
-
-    /// Where published ports lead, for either family: to the place on a bridge that has a way out.
-    fn targets(&self, nets: &BTreeMap<String, Net>) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
-        let open = |e: &Endpoint| nets.get(&e.network_id).is_some_and(|n| n.spec.is_bridge() && !n.spec.internal);
-        let v4 = first_of(&self.endpoints, |e| e.ip.filter(|_| open(e))).map(|(_, ip)| ip);
-        let v6 = first_of(&self.endpoints, |e| e.ipv6.filter(|_| open(e))).map(|(_, ip)| ip);
-        (v4, v6)
-    }
-
-    /// What the firewall's maps should have of it.
-    pub(crate) fn elements(&self, nets: &BTreeMap<String, Net>) -> Vec<Element> {
-        let (v4, v6) = self.targets(nets);
-        let to = |port: &Published| if port.host_ip.is_ipv4() { v4.map(IpAddr::V4) } else { v6.map(IpAddr::V6) };
-        let element = |port: &Published| Element::new(port.protocol, port.host(), (to(port)?, port.container_port).into());
-        self.ports.iter().filter_map(element).collect()
     }
 }
 
@@ -127,7 +110,12 @@ impl Host {
         joins: &[Join],
         wants: &[PortWant],
     ) -> Result<Attachment, NetworkError> {
-        let ports = self.ports.claim(container_id, wants)?;
+        let (held, through) = ways::of(&self.shared.lock().nets, joins).split(wants);
+        let mut ports = self.ports.claim(container_id, &held)?;
+        if !through.is_empty() {
+            ports.extend(through);
+            ports.sort_by_key(|port| port.host_ip.is_ipv6());
+        }
         let mut attachment = Attachment { endpoints: Vec::new(), ports };
         let result = self.connect_all(container_id, netns, joins, &mut attachment).and_then(|()| {
             self.shared.lock().attached.insert(container_id.to_owned(), attachment.clone());
@@ -289,7 +277,7 @@ impl Host {
             let _ = fs::write(format!("/proc/sys/net/ipv4/conf/{}/route_localnet", spec.device), "1");
         }
         let (v4, v6) = targets;
-        self.ports.direct(container_id, v4.map(IpAddr::V4).or(v6.map(IpAddr::V6)));
+        self.ports.direct(container_id, v4.or(v6).map(|(ip, _)| ip));
         Ok(())
     }
 
@@ -442,7 +430,7 @@ impl Host {
             self.ports.restore(&container_id, &attachment.ports);
             let mut shared = self.shared.lock();
             let (v4, v6) = attachment.targets(&shared.nets);
-            self.ports.direct(&container_id, v4.map(IpAddr::V4).or(v6.map(IpAddr::V6)));
+            self.ports.direct(&container_id, v4.or(v6).map(|(ip, _)| ip));
             shared.attached.insert(container_id, attachment.clone());
             restored.push((attachment, lost));
         }

@@ -12,7 +12,7 @@ use crate::links::{self, Link};
 use crate::pools;
 use crate::range::Range;
 use crate::settle::{bridge_mac, find_bridge, kernel, named, taken};
-use crate::spec::NetworkSpec;
+use crate::spec::{GatewayMode, NetworkSpec};
 use crate::state::{self, Remembered};
 use crate::worker::{Host, Net, own_net};
 
@@ -121,10 +121,10 @@ impl Host {
     fn put_right(&mut self, spec: &NetworkSpec, index: u32) -> Result<(), NetworkError> {
         let alias = self.device_alias(&spec.id);
         // Before it is up, or it has a link-local address already.
-        switch_ipv6(&spec.device, spec.v6.is_some());
+        switch_ipv6(&spec.device, spec.v6.is_some() && spec.gateway6 != GatewayMode::Isolated);
         links::repair_bridge(&mut self.route, index, bridge_mac(&spec.id), &alias)
             .map_err(kernel(format!("configure bridge {}", spec.device)))?;
-        for range in [&spec.v4, &spec.v6].into_iter().flatten() {
+        for (range, _) in spec.subnets().filter(|(_, mode)| *mode != GatewayMode::Isolated) {
             let Some(gateway) = range.gateway else { continue };
             links::add_address(&mut self.route, index, gateway, range.subnet.prefix_len())
                 .map_err(kernel(format!("give bridge {} its address {gateway}", spec.device)))?;
@@ -211,7 +211,7 @@ impl Host {
             let taken = [taken(&mut self.route, &self.config)?, self.own_subnets(None)].concat();
             let subnet = pools::pick(&self.config.pools, &taken).ok_or(NetworkError::NoFreeSubnet)?;
             let subnet = Ipv4Net::new(subnet.network(), subnet.prefix()).unwrap_or_default();
-            spec.v4 = Some(Range::of(subnet.into()));
+            spec.v4 = Some(chosen(subnet.into(), spec.gateway4));
         }
         if pick.v6 {
             let routes = links::routes6(&mut self.route).map_err(kernel("list routes"))?;
@@ -220,7 +220,7 @@ impl Host {
                 theirs.iter().any(|b| overlaps(&net, b)) || routes.iter().any(|b| overlaps(&net, &IpNet::V6(*b)))
             };
             let subnet = std::iter::repeat_with(pools::random_v6).take(64).find(|net| !taken(net));
-            spec.v6 = Some(Range::of(subnet.ok_or(NetworkError::NoFreeSubnet)?.into()));
+            spec.v6 = Some(chosen(subnet.ok_or(NetworkError::NoFreeSubnet)?.into(), spec.gateway6));
         }
         if spec.is_bridge() && links::by_name(&mut self.route, &spec.device).map_err(kernel("look for a bridge"))?.is_some() {
             return Err(NetworkError::BridgeTaken { name: spec.device, owner: "somebody's".to_owned() });
@@ -275,7 +275,7 @@ impl Host {
         let shared = self.shared.lock();
         let rules_of = |spec: &NetworkSpec| NetworkRules {
             bridge: spec.device.clone(),
-            subnets: [&spec.v4, &spec.v6].into_iter().flatten().map(|range| range.subnet).collect(),
+            subnets: spec.subnets().map(|(range, mode)| (range.subnet, mode)).collect(),
             internal: spec.internal,
             icc: spec.icc,
             masquerade: spec.masquerade,
@@ -339,6 +339,12 @@ impl Host {
         }
         Ok(true)
     }
+}
+
+/// Where the host has no address, containers may have the first.
+fn chosen(subnet: IpNet, mode: GatewayMode) -> Range {
+    let range = Range::of(subnet);
+    if mode == GatewayMode::Isolated { Range { gateway: None, ..range } } else { range }
 }
 
 /// Which subnets of a new network are to be chosen.

@@ -17,7 +17,8 @@ use netlink_packet_netfilter::nftables::{Cmp, DataAttribute, ExpressionAttribute
 
 use crate::maps::{self, Element, Map};
 use crate::netlink::{Netlink, Request};
-use crate::nft::{self, Expression};
+use crate::nft::{self, Expression, Family};
+use crate::spec::GatewayMode;
 
 const GUARD: &str = "guard";
 const FORWARD: &str = "forward";
@@ -35,7 +36,7 @@ const PRIORITY_SOURCE_NAT: i32 = 100;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NetworkRules {
     pub(crate) bridge: String,
-    pub(crate) subnets: Vec<IpNet>,
+    pub(crate) subnets: Vec<(IpNet, GatewayMode)>,
     pub(crate) internal: bool,
     pub(crate) icc: bool,
     pub(crate) masquerade: bool,
@@ -94,9 +95,30 @@ fn forwarding(networks: &[NetworkRules], rules: &mut Vec<Rule>) {
         // To a published port, by the host's address.
         rules.push(rule(FORWARD, &[&nft::to(&n.bridge), &nft::redirected(), &accept]));
         rules.push(rule(FORWARD, &[&nft::from(&n.bridge), &nft::to(&n.bridge), &among(n)]));
+        for (subnet, mode) in &n.subnets {
+            openings(n, Family::of(subnet.addr()), *mode, networks, rules);
+        }
         // Nobody else reaches a container that has not published a port, be it a machine that
         // routes to our subnet or a container of another bridge.
         rules.push(rule(FORWARD, &[&nft::to(&n.bridge), &drop]));
+    }
+}
+
+/// What of a network is open to others without a port of the host.
+fn openings(n: &NetworkRules, family: Family, mode: GatewayMode, networks: &[NetworkRules], rules: &mut Vec<Rule>) {
+    let (accept, drop, to) = ([nft::verdict(nft::ACCEPT)], [nft::verdict(nft::DROP)], nft::to(&n.bridge));
+    match mode {
+        GatewayMode::Nat | GatewayMode::Isolated => {}
+        GatewayMode::NatUnprotected => {
+            for other in networks.iter().filter(|other| other.bridge != n.bridge) {
+                rules.push(rule(FORWARD, &[&nft::from(&other.bridge), &to, &nft::of_family(family), &drop]));
+            }
+            rules.push(rule(FORWARD, &[&to, &nft::of_family(family), &accept]));
+        }
+        GatewayMode::Routed => {
+            rules.push(rule(FORWARD, &[&to, &nft::is_in(family, Map::through(family).name()), &accept]));
+            rules.push(rule(FORWARD, &[&to, &nft::icmp(family), &accept]));
+        }
     }
 }
 
@@ -104,8 +126,8 @@ fn forwarding(networks: &[NetworkRules], rules: &mut Vec<Rule>) {
 fn sources(networks: &[NetworkRules], rules: &mut Vec<Rule>) {
     let masquerade = [nft::masquerade()];
     for n in networks.iter().filter(|n| !n.internal) {
-        for subnet in &n.subnets {
-            if n.masquerade {
+        for (subnet, mode) in &n.subnets {
+            if n.masquerade && *mode != GatewayMode::Routed {
                 rules.push(rule(POSTROUTING, &[&nft::source_in(*subnet), &nft::not_to(&n.bridge), &masquerade]));
             }
             // Hairpin: a container that calls a published port of its own network by the host's address
@@ -119,15 +141,15 @@ fn sources(networks: &[NetworkRules], rules: &mut Vec<Rule>) {
 
 /// Where a published port leads.
 fn destinations(rules: &mut Vec<Rule>) {
-    for map in Map::ALL {
+    for map in Map::MAPS {
         let translate = nft::translate(map.family(), map.name(), map.is_addressed());
         let local = if map.is_addressed() { Vec::new() } else { nft::destination_local().to_vec() };
-        let loopback = if map.family() == nft::Family::V4 { loopback4() } else { loopback6() };
+        let loopback = if map.family() == Family::V4 { loopback4() } else { loopback6() };
         let elsewhere = nft::destination_not_in(loopback);
         // What comes from outside is never for the loopback. What is from here and for ::1 cannot be led
         // elsewhere (IPv6 has no such routing): whoever holds the port takes it by the hand.
         rules.push(rule(PREROUTING, &[&elsewhere, &local, &translate]));
-        let from_here = if map.family() == nft::Family::V6 { elsewhere } else { Vec::new() };
+        let from_here = if map.family() == Family::V6 { elsewhere } else { Vec::new() };
         rules.push(rule(OUTPUT, &[&from_here, &local, &translate]));
     }
 }
@@ -167,7 +189,7 @@ impl Firewall {
             nat(OUTPUT, InetHookNumber::LocalOut, PRIORITY_DESTINATION_NAT),
             nat(POSTROUTING, InetHookNumber::PostRouting, PRIORITY_SOURCE_NAT),
         ];
-        batch.extend((1..).zip(Map::ALL).map(|(id, map)| maps::create(table, map, id)));
+        batch.extend(maps::create_all(table));
         batch.extend(maps::add(table, elements));
         batch.extend(rules(networks).into_iter().map(|(chain, expressions)| nft::rule(table, chain, expressions)));
         batch

@@ -14,7 +14,7 @@ use crate::ports::{self, Published};
 
 /// Forgets the flows to those of `ports` that are UDP.
 pub(crate) fn forget<'a>(nl: &mut Netlink, ports: impl IntoIterator<Item = &'a Published>) -> io::Result<()> {
-    let udp: Vec<_> = ports.into_iter().filter(|port| port.protocol == ports::Protocol::Udp).collect();
+    let udp: Vec<_> = ports.into_iter().filter(|p| p.protocol == ports::Protocol::Udp && !p.is_let_through()).collect();
     for (family, v4) in [(NetfilterProtoFamily::IPv4, true), (NetfilterProtoFamily::IPv6, false)] {
         let mine: Vec<_> = udp.iter().filter(|port| port.host_ip.is_ipv4() == v4).collect();
         if mine.is_empty() {

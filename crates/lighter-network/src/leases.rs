@@ -302,6 +302,8 @@ mod tests {
             own_parent: false,
             v4: v4.map(range),
             v6: v6.map(range),
+            gateway4: Default::default(),
+            gateway6: Default::default(),
             internal: false,
             icc: true,
             masquerade: true,

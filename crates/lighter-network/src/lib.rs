@@ -11,7 +11,8 @@
 //! - `links` and `firewall` (with `maps` and `flows` for published ports) say what to ask of the kernel, `netlink` asks it; `watch`
 //!   notices when somebody else changes rules.
 //! - `netns` makes and enters namespaces. `leases`, `range` and `pools` decide on addresses. `ports` holds ports of the host,
-//!   and `relay` passes on what the firewall cannot. `state` remembers the default network.
+//!   `relay` passes on what the firewall cannot, and `ways`
+//!   has where they lead. `state` remembers the default network.
 //! - [`resolv`] and [`hosts`] are pure text.
 //! - [`dns`] answers containers on user-defined networks.
 
@@ -41,6 +42,7 @@ mod settle;
 mod spec;
 mod state;
 mod watch;
+mod ways;
 mod worker;
 
 pub use addr::{Ipv4Net, MacAddr, ParseAddrError};
@@ -53,7 +55,7 @@ pub use pools::{Pool, default_pools};
 pub use ports::{Clash, Holder, PortWant, Protocol, Published};
 pub use probe::nftables;
 pub use range::{Range, first_host};
-pub use spec::{IpvlanMode, Kind, MacvlanMode, NetworkSpec};
+pub use spec::{GatewayMode, IpvlanMode, Kind, MacvlanMode, NetworkSpec};
 
 #[cfg(test)]
 mod tests;

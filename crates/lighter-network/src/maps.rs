@@ -1,7 +1,8 @@
 //! Published ports as elements of nftables maps: what a packet is for, and where it goes instead.
 //!
-//! There are four maps: for either family, one whose keys have the address that a port is bound to, and one for ports that are
-//! bound to all addresses of the machine. To publish a port is to add one element, whatever else there is.
+//! There are four maps and two sets. The maps: for either family, one whose keys have the address that a port is bound to, and one for ports that are
+//! bound to all addresses of the machine. The sets have the ports of containers that are reached by their own addresses. To publish a port is to add
+//! one element, whatever else there is.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -21,17 +22,33 @@ use crate::ports::Protocol;
 /// The kernel takes larger messages, but not of any size.
 const PER_MESSAGE: usize = 256;
 
-/// One of the four.
+/// One of the maps or sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Map {
     Addressed4,
     Any4,
     Addressed6,
     Any6,
+    Through4,
+    Through6,
 }
 
 impl Map {
-    pub(crate) const ALL: [Self; 4] = [Self::Addressed4, Self::Any4, Self::Addressed6, Self::Any6];
+    /// Those that say what goes where.
+    pub(crate) const MAPS: [Self; 4] = [Self::Addressed4, Self::Any4, Self::Addressed6, Self::Any6];
+    const ALL: [Self; 6] = [Self::Addressed4, Self::Any4, Self::Addressed6, Self::Any6, Self::Through4, Self::Through6];
+
+    /// The set of a family.
+    pub(crate) fn through(family: Family) -> Self {
+        match family {
+            Family::V4 => Self::Through4,
+            Family::V6 => Self::Through6,
+        }
+    }
+
+    fn is_set(self) -> bool {
+        matches!(self, Self::Through4 | Self::Through6)
+    }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -39,18 +56,20 @@ impl Map {
             Self::Any4 => "ports4-any",
             Self::Addressed6 => "ports6",
             Self::Any6 => "ports6-any",
+            Self::Through4 => "routed4",
+            Self::Through6 => "routed6",
         }
     }
 
     pub(crate) fn family(self) -> Family {
         match self {
-            Self::Addressed4 | Self::Any4 => Family::V4,
-            Self::Addressed6 | Self::Any6 => Family::V6,
+            Self::Addressed4 | Self::Any4 | Self::Through4 => Family::V4,
+            Self::Addressed6 | Self::Any6 | Self::Through6 => Family::V6,
         }
     }
 
     pub(crate) fn is_addressed(self) -> bool {
-        matches!(self, Self::Addressed4 | Self::Addressed6)
+        !matches!(self, Self::Any4 | Self::Any6)
     }
 
     /// Bytes of a key and of a value: protocol, address and port in words of four.
@@ -101,6 +120,12 @@ impl Element {
         key.extend(port(from.port()));
         Some(Self { map, key, value: [address(target), port(to.port()).to_vec()].concat() })
     }
+
+    /// That a port of a container's own address is open.
+    pub(crate) fn through(protocol: Protocol, to: SocketAddr) -> Self {
+        let key = [vec![protocol.number(), 0, 0, 0], address(to.ip()), port(to.port()).to_vec()].concat();
+        Self { map: Map::through(Family::of(to.ip())), key, value: Vec::new() }
+    }
 }
 
 /// What `nft` shows keys and values as: the numbers that it has for a protocol, an address and a port, six bits each.
@@ -115,20 +140,24 @@ fn types(map: Map) -> (u32, u32) {
     (PROTOCOL << if map.is_addressed() { 12 } else { 6 } | if map.is_addressed() { value } else { PORT }, value)
 }
 
-/// An empty map.
-pub(crate) fn create(table: &str, map: Map, id: u32) -> Request<NetfilterMessage> {
+/// All of them, empty.
+pub(crate) fn create_all(table: &str) -> impl Iterator<Item = Request<NetfilterMessage>> {
+    (1..).zip(Map::ALL).map(move |(id, map)| create(table, map, id))
+}
+
+fn create(table: &str, map: Map, id: u32) -> Request<NetfilterMessage> {
     let (key, value) = map.sizes();
     let (key_type, value_type) = types(map);
-    let attributes = vec![
+    let mut attributes = vec![
         SetAttribute::Table(table.to_owned()),
         SetAttribute::Name(map.name().to_owned()),
-        SetAttribute::Flags(SetFlags::Map),
         SetAttribute::KeyType(key_type),
         SetAttribute::KeyLen(key),
-        SetAttribute::DataType(value_type),
-        SetAttribute::DataLen(value),
         SetAttribute::Id(id),
     ];
+    if !map.is_set() {
+        attributes.extend([SetAttribute::Flags(SetFlags::Map), SetAttribute::DataType(value_type), SetAttribute::DataLen(value)]);
+    }
     nft::inet(NfTablesMessage::NewSet(SetMessage { attributes }), NLM_F_CREATE)
 }
 
@@ -140,6 +169,7 @@ fn messages(
 ) -> Vec<Request<NetfilterMessage>> {
     let attributes = |element: &Element| {
         let mut attributes = vec![SetElementAttribute::Key(DataAttribute::Value(element.key.clone()))];
+        let with_value = with_value && !element.map.is_set();
         attributes.extend(with_value.then(|| SetElementAttribute::Data(DataAttribute::Value(element.value.clone()))));
         ListAttribute::Element(attributes)
     };
@@ -169,7 +199,7 @@ pub(crate) fn remove(table: &str, elements: &[Element]) -> Vec<Request<Netfilter
     messages(table, elements, false, |m| nft::inet(NfTablesMessage::DeleteSetElement(m), 0))
 }
 
-/// What is in the four maps, in order. A map that is not there has nothing in it.
+/// What is in all of them, in order. One that is not there has nothing in it.
 pub(crate) fn read(nl: &mut Netlink, table: &str) -> io::Result<Vec<Element>> {
     let mut found = Vec::new();
     for map in Map::ALL {

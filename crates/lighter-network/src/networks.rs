@@ -19,6 +19,7 @@ use crate::pools::{Pool, default_pools};
 use crate::ports::{Clash, PortWant};
 use crate::spec::NetworkSpec;
 use crate::watch::{self, Watch};
+use crate::ways;
 use crate::worker::{Host, Job, Shared};
 
 /// What a daemon decides about its default bridge.
@@ -333,6 +334,12 @@ impl Networks {
     /// The kernel refused.
     pub async fn remove_all(&self) -> Result<bool, NetworkError> {
         self.run(Host::remove_all).await?
+    }
+
+    /// Which of `wants` take ports of the host, for a container on these networks.
+    #[must_use]
+    pub fn held(&self, joins: &[Join], wants: &[PortWant]) -> Vec<PortWant> {
+        ways::of(&self.shared.lock().nets, joins).split(wants).0
     }
 
     /// What of `wants` could not be had now, were that container started.

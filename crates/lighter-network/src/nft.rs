@@ -212,17 +212,43 @@ pub(crate) fn destination_local() -> [Expression; 2] {
     [other("fib", attributes), compare(Operator::Equal, RTN_LOCAL.to_ne_bytes().to_vec())]
 }
 
-/// The packet's destination becomes what `map` says of its protocol, its destination address (`addressed`) and its port. What
-/// is not in the map goes on to the next rule. The keys and values are those of `maps`.
-pub(crate) fn translate(family: Family, map: &str, addressed: bool) -> Vec<Expression> {
+fn register(n: u32) -> Register {
+    Register::from(u32::from(Register::Reg32_00) + n)
+}
+
+/// Loads what a key of `maps` has: protocol, destination address (if `addressed`) and port.
+fn load_key(family: Family, addressed: bool) -> Vec<Expression> {
     let words = if addressed { family.bytes() / 4 } else { 0 };
-    let register = |n: u32| Register::from(u32::from(Register::Reg32_00) + n);
     let mut rule = of_family(family).to_vec();
     rule.push(load_to(MetaKey::L4Proto, register(0)));
     if addressed {
         rule.push(payload(NETWORK_HEADER, family.offsets()[1], family.bytes(), register(1)));
     }
     rule.push(payload(TRANSPORT_HEADER, DESTINATION_PORT, 2, register(words + 1)));
+    rule
+}
+
+/// The packet is of this family, and its protocol, destination address and port are in `set`.
+pub(crate) fn is_in(family: Family, set: &str) -> Vec<Expression> {
+    let mut rule = load_key(family, true);
+    rule.push(Expressions::Lookup(vec![Lookup::Set(set.to_owned()), Lookup::SourceRegister(register(0))]).into());
+    rule
+}
+
+/// The packet is a message about the network itself, such as `ping`.
+pub(crate) fn icmp(family: Family) -> Vec<Expression> {
+    let protocol = match family {
+        Family::V4 => 1,
+        Family::V6 => 58,
+    };
+    let [of, family] = of_family(family);
+    vec![of, family, load(MetaKey::L4Proto), compare(Operator::Equal, vec![protocol])]
+}
+
+/// The packet's destination becomes what `map` says of its protocol, its destination address (`addressed`) and its port. What
+/// is not in the map goes on to the next rule. The keys and values are those of `maps`.
+pub(crate) fn translate(family: Family, map: &str, addressed: bool) -> Vec<Expression> {
+    let mut rule = load_key(family, addressed);
     rule.push(
         Expressions::Lookup(vec![
             Lookup::Set(map.to_owned()),

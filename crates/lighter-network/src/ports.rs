@@ -79,10 +79,23 @@ pub struct Published {
     pub container_port: u16,
     /// Unspecified: all of its family.
     pub host_ip: IpAddr,
+    /// 0: none; who routes to the container's own address reaches the port there.
     pub host_port: u16,
 }
 
 impl Published {
+    /// A port of a container's own address, which needs none of the host.
+    pub(crate) fn let_through(protocol: Protocol, container_port: u16, v4: bool) -> Self {
+        let host_ip = if v4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        Self { protocol, container_port, host_ip, host_port: 0 }
+    }
+
+    /// Whether it is one of those.
+    #[must_use]
+    pub fn is_let_through(&self) -> bool {
+        self.host_port == 0
+    }
+
     /// Where on the host.
     #[must_use]
     pub fn host(&self) -> SocketAddr {
@@ -221,7 +234,7 @@ impl Ports {
     /// Takes what a container had before a restart. A port that somebody else took meanwhile is led to the container all the
     /// same: it was there first.
     pub(crate) fn restore(&mut self, container_id: &str, ports: &[Published]) {
-        for port in ports {
+        for port in ports.iter().filter(|port| !port.is_let_through()) {
             if self.holder_of(port).is_some() {
                 continue;
             }

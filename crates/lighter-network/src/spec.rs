@@ -35,6 +35,21 @@ pub enum IpvlanMode {
     L3s,
 }
 
+/// What a bridge's host does for one family of addresses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GatewayMode {
+    /// What leaves has the host's address, and ports of the host lead to published ports. Others are closed.
+    #[default]
+    Nat,
+    /// The same, with all ports open to whoever routes to them; not to other networks of ours.
+    NatUnprotected,
+    /// Addresses stay as they are; published ports are open to everybody, and none of the host leads to them.
+    Routed,
+    /// The host has no address there. Of internal networks only.
+    Isolated,
+}
+
 /// One network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkSpec {
@@ -52,6 +67,11 @@ pub struct NetworkSpec {
     pub v4: Option<Range>,
     /// IPv6 addresses.
     pub v6: Option<Range>,
+    /// Of a bridge.
+    #[serde(default)]
+    pub gateway4: GatewayMode,
+    #[serde(default)]
+    pub gateway6: GatewayMode,
     /// No way out of it, and none in.
     pub internal: bool,
     /// Containers of it reach each other.
@@ -70,5 +90,11 @@ impl NetworkSpec {
     #[must_use]
     pub fn is_bridge(&self) -> bool {
         self.kind == Kind::Bridge
+    }
+
+    /// Its subnets, and what the host does for each.
+    pub(crate) fn subnets(&self) -> impl Iterator<Item = (&Range, GatewayMode)> {
+        let both = [(&self.v4, self.gateway4), (&self.v6, self.gateway6)];
+        both.into_iter().filter_map(|(range, mode)| Some((range.as_ref()?, mode)))
     }
 }

@@ -25,7 +25,7 @@ use crate::ports::Ports;
 use crate::range::Range;
 use crate::reaper::{Reaper, TICK};
 use crate::settle::{kernel, settle};
-use crate::spec::{Kind, NetworkSpec};
+use crate::spec::{GatewayMode, Kind, NetworkSpec};
 use crate::state::Remembered;
 
 /// Something for the thread to do.
@@ -139,6 +139,8 @@ fn default_spec(info: &NetworkInfo, config: &BridgeConfig) -> NetworkSpec {
         own_parent: false,
         v4: Some(Range { gateway: Some(info.gateway.into()), ..Range::of(IpNet::V4(subnet)) }),
         v6: None,
+        gateway4: GatewayMode::Nat,
+        gateway6: GatewayMode::Nat,
         internal: false,
         icc: true,
         masquerade: true,

@@ -20,6 +20,7 @@ mod exec;
 mod exit_codes;
 mod faults;
 mod fields;
+mod gateway_modes;
 mod health;
 mod image_gc;
 mod images;

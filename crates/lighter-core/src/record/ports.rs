@@ -44,7 +44,9 @@ impl Daemon {
         for container in &containers {
             let live = container.state.is_running();
             let bindings = if live { &container.ports } else { &container.host_config.port_bindings };
-            uses.extend(bound(bindings).map(|(port, at)| PortUse {
+            // A port that is reached by the container's own address has none of the host.
+            let of_host = |at: &PortBinding| !live || !at.host_port.is_empty();
+            uses.extend(bound(bindings).filter(|(_, at)| of_host(at)).map(|(port, at)| PortUse {
                 host_ip: at.host_ip.clone(),
                 host_port: at.host_port.clone(),
                 container_port: port.to_owned(),

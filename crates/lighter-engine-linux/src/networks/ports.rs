@@ -66,7 +66,9 @@ fn host_ports(text: &str) -> Result<Option<RangeInclusive<u16>>> {
 pub(crate) fn shown(ports: &[Published]) -> BTreeMap<String, Vec<PortBinding>> {
     let mut all: BTreeMap<String, Vec<PortBinding>> = BTreeMap::new();
     for port in ports {
-        let binding = PortBinding { host_ip: port.host_ip.to_string(), host_port: port.host_port.to_string() };
+        // Where none of the host's is needed, dockerd shows none.
+        let host_port = if port.is_let_through() { String::new() } else { port.host_port.to_string() };
+        let binding = PortBinding { host_ip: port.host_ip.to_string(), host_port };
         all.entry(format!("{}/{}", port.container_port, port.protocol.name())).or_default().push(binding);
     }
     all
@@ -89,7 +91,11 @@ impl Inner {
             if matches!(container.host_config.network_mode.as_str(), "host" | "none") {
                 continue;
             }
-            let wants = wants(container, self.default_binding(container))?;
+            let mut wants = wants(container, self.default_binding(container))?;
+            // That a network of it is not there is said by its start.
+            if let Ok(joins) = self.joins(container) {
+                wants = self.networks.held(&joins, &wants);
+            }
             let clashes = self.networks.clashes(container.id.as_str(), wants.clone()).await.context("cannot look at ports")?;
             for Clash { port, holder } in clashes {
                 let holder = match holder {

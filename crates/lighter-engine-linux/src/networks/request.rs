@@ -4,7 +4,7 @@ use super::kept::Made;
 use lighter_domain::network::{Ipam, IpamPool, NewNetwork};
 use lighter_domain::{Error, Network, Result, id::random_hex64};
 use lighter_engine::Basics;
-use lighter_network::{IpvlanMode, Kind, MacvlanMode, NetworkSpec, Pick, Range, first_host};
+use lighter_network::{GatewayMode, IpvlanMode, Kind, MacvlanMode, NetworkSpec, Pick, Range, first_host};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use time::OffsetDateTime;
@@ -12,7 +12,8 @@ use time::OffsetDateTime;
 const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 const ICC: &str = "com.docker.network.bridge.enable_icc";
 const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
-const GATEWAY_MODES: [&str; 2] = ["com.docker.network.bridge.gateway_mode_ipv4", "com.docker.network.bridge.gateway_mode_ipv6"];
+const GATEWAY4: &str = "com.docker.network.bridge.gateway_mode_ipv4";
+const GATEWAY6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
 /// Where ports are published that ask for no address.
 pub(super) const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
 const MTU: &str = "com.docker.network.driver.mtu";
@@ -44,7 +45,13 @@ pub(super) fn plan(new: NewNetwork, others: &[Made]) -> Result<Plan> {
     } = new;
     let id = random_hex64();
     let bridged = driver == "bridge";
-    let (v4, v6) = ranges(ipam.pools, enable_ipv4, enable_ipv6, bridged)?;
+    let mode = |key| if bridged { gateway_mode(&options, key) } else { Ok(GatewayMode::Nat) };
+    let (gateway4, gateway6) = (mode(GATEWAY4)?, mode(GATEWAY6)?);
+    let isolated = [gateway4, gateway6].map(|mode| mode == GatewayMode::Isolated);
+    if !internal && isolated.contains(&true) {
+        return Err(Error::internal("gateway mode 'isolated' can only be used for an internal network"));
+    }
+    let (v4, v6) = ranges(ipam.pools, (enable_ipv4, isolated[0]), (enable_ipv6, isolated[1]), bridged)?;
     let short = id.get(..12).unwrap_or(&id);
     let mut spec = NetworkSpec {
         id: id.clone(),
@@ -54,6 +61,8 @@ pub(super) fn plan(new: NewNetwork, others: &[Made]) -> Result<Plan> {
         own_parent: false,
         v4: v4.as_ref().map(range),
         v6: v6.as_ref().map(range),
+        gateway4,
+        gateway6,
         internal,
         icc: true,
         masquerade: true,
@@ -110,13 +119,21 @@ fn range(pool: &IpamPool) -> Range {
     }
 }
 
-/// The pools that were asked for, complete; of families that are off, none.
-fn ranges(pools: Vec<IpamPool>, ipv4: bool, ipv6: bool, bridged: bool) -> Result<(Option<IpamPool>, Option<IpamPool>)> {
+/// The pools that were asked for, complete; of families that are off, none. Of each family: whether it is on, and whether the
+/// host is to have no address there.
+fn ranges(
+    pools: Vec<IpamPool>,
+    ipv4: (bool, bool),
+    ipv6: (bool, bool),
+    bridged: bool,
+) -> Result<(Option<IpamPool>, Option<IpamPool>)> {
     let (mut v4, mut v6) = (None, None);
     for mut pool in pools {
         check(&pool)?;
-        pool.gateway = pool.gateway.or_else(|| free_gateway(&pool));
-        let (slot, on) = if pool.subnet.addr().is_ipv4() { (&mut v4, ipv4) } else { (&mut v6, ipv6) };
+        let (slot, (on, isolated)) = if pool.subnet.addr().is_ipv4() { (&mut v4, ipv4) } else { (&mut v6, ipv6) };
+        if !isolated {
+            pool.gateway = pool.gateway.or_else(|| free_gateway(&pool));
+        }
         if !on {
             continue;
         }
@@ -172,13 +189,20 @@ fn bridge(spec: &mut NetworkSpec, options: &BTreeMap<String, String>) -> Result<
     }
     spec.icc = flag(options, ICC)?;
     spec.masquerade = flag(options, MASQUERADE)?;
-    if let Some((key, mode)) = GATEWAY_MODES.iter().find_map(|key| options.get_key_value(*key)).filter(|(_, m)| *m != "nat") {
-        return Err(Error::not_implemented(format!("the linux engine does not do {key}={mode} yet")));
-    }
     if let Some(ip) = options.get(HOST_BINDING).filter(|ip| !ip.is_empty() && ip.parse::<IpAddr>().is_err()) {
         return Err(bad_value(HOST_BINDING, ip, "nil ip"));
     }
     Ok(())
+}
+
+fn gateway_mode(options: &BTreeMap<String, String>, key: &str) -> Result<GatewayMode> {
+    Ok(match options.get(key).map(String::as_str) {
+        None | Some("nat") => GatewayMode::Nat,
+        Some("nat-unprotected") => GatewayMode::NatUnprotected,
+        Some("routed") => GatewayMode::Routed,
+        Some("isolated") => GatewayMode::Isolated,
+        Some(odd) => return Err(bad_value(key, odd, &format!("unknown gateway mode {odd}"))),
+    })
 }
 
 fn on_parent(
@@ -311,6 +335,29 @@ mod tests {
             let error = with(|n| n.options = options(&[odd])).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{odd:?}");
         }
+    }
+
+    #[test]
+    fn gateways() {
+        let of = |mode: &str, internal: bool| {
+            with(|n| {
+                n.internal = internal;
+                n.enable_ipv6 = Some(true);
+                n.options = options(&[(GATEWAY6, mode)]);
+                n.ipam.pools = vec![pool("fd00::/64"), pool("10.9.0.0/24")];
+            })
+        };
+        let spec = of("routed", false).unwrap().spec;
+        assert_eq!((spec.gateway4, spec.gateway6), (GatewayMode::Nat, GatewayMode::Routed));
+        let spec = of("isolated", true).unwrap().spec;
+        let gateways = [spec.v4, spec.v6].map(|range| range.unwrap().gateway.is_some());
+        assert_eq!((spec.gateway6, gateways), (GatewayMode::Isolated, [true, false]));
+        let refused = of("isolated", false).unwrap_err();
+        assert_eq!(refused.message(), "gateway mode 'isolated' can only be used for an internal network");
+        assert_eq!(
+            of("odd", false).unwrap_err().message(),
+            format!("failed to parse {GATEWAY6} value: odd (unknown gateway mode odd)")
+        );
     }
 
     #[test]

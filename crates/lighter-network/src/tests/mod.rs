@@ -3,6 +3,7 @@
 
 mod dns;
 mod faults;
+mod gateways;
 mod host;
 mod many;
 mod published;
@@ -19,7 +20,8 @@ use nix::sched::{CloneFlags, setns, unshare};
 use crate::netlink::Netlink;
 use crate::netns::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use crate::{
-    Ask, Attachment, BridgeConfig, Endpoint, Join, Kind, NetworkError, NetworkSpec, Networks, Pick, PortWant, links, netns,
+    Ask, Attachment, BridgeConfig, Endpoint, GatewayMode, Join, Kind, NetworkError, NetworkSpec, Networks, Pick, PortWant, links,
+    netns,
 };
 
 /// Runs a test in a new namespace with its loopback up.
@@ -203,6 +205,8 @@ fn bridge_spec(name: &str, change: impl FnOnce(&mut NetworkSpec)) -> NetworkSpec
         own_parent: false,
         v4: None,
         v6: None,
+        gateway4: GatewayMode::Nat,
+        gateway6: GatewayMode::Nat,
         internal: false,
         icc: true,
         masquerade: true,
