@@ -164,6 +164,8 @@ impl Inner {
     /// Everything that blocks, on one thread from end to end: what needs no network first, then, with what the rest of the
     /// start has made meanwhile, the word to the supervisor to go on. Nothing is said if that does not come. The control groups
     /// are there whatever became of the rest. Our copies of the namespaces are closed when the supervisor has its own.
+    ///
+    /// Connecting must not need a thread for blocking work: of a thousand starts at once, those that wait here have all of them.
     fn make(
         &self,
         container: &Container,
