@@ -27,7 +27,7 @@ pub struct Groups {
     unified: Option<OwnedFd>,
     /// `memory.oom_control` or `memory.events`.
     oom: Option<OwnedFd>,
-    /// `cgroup.procs` of one of them: who is left.
+    /// The directory of one of them: who is left in it.
     members: Option<OwnedFd>,
 }
 
@@ -60,7 +60,7 @@ impl Groups {
             self.oom = open_in(dir, oom, OFlags::RDONLY).ok();
         }
         if self.members.is_none() {
-            self.members = open_in(dir, c"cgroup.procs", OFlags::RDONLY).ok();
+            self.members = dir.try_clone_to_owned().ok();
         }
     }
 
@@ -90,9 +90,11 @@ impl Groups {
         })
     }
 
-    /// Processes that are still in the container's group.
+    /// Processes that are still in the container's group. Opened for each look: version 1 shows one descriptor the list that it
+    /// once made, as long as that is looked at more often than once a second.
     pub fn members(&self) -> Vec<i32> {
-        let Some(fd) = &self.members else { return Vec::new() };
+        let Some(dir) = &self.members else { return Vec::new() };
+        let Ok(fd) = open_in(dir.as_fd(), c"cgroup.procs", OFlags::RDONLY) else { return Vec::new() };
         read_all(fd.as_fd()).lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect()
     }
 }

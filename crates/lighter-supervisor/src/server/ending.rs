@@ -73,7 +73,6 @@ impl Server {
             return;
         }
         process.exit = Some(code);
-        process.drain_until = Some(Instant::now() + MAX_DRAIN);
         if let Some(input) = process.input.take().filter(|input| input.watched) {
             self.poll.remove(&input.fd);
         }
@@ -81,7 +80,9 @@ impl Server {
             self.phase = Phase::Draining { code, finished_at: clock::now() };
             self.kill_leftovers();
         }
-        if self.processes.get(&number).is_some_and(|process| process.outputs_ended()) {
+        let Some(process) = self.processes.get_mut(&number) else { return };
+        process.drain_until = Some(Instant::now() + MAX_DRAIN);
+        if process.outputs_ended() {
             self.process_over(number);
         }
     }
@@ -106,6 +107,7 @@ impl Server {
     /// Somebody else holds the outputs of an ended process open: what was printed so far is all.
     pub(super) fn stop_draining(&mut self, number: u32) {
         for index in 0..2 {
+            self.read_rest(number, index);
             self.output_ended(number, index);
         }
     }

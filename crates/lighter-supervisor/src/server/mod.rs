@@ -136,7 +136,9 @@ impl Server {
                     Token::Client(client) => self.on_client(client, ready),
                     Token::Notes(process) => self.on_notes(process),
                     Token::Stream(process, 0) => self.flush_input(process),
-                    Token::Stream(process, stream) => self.on_output(process, usize::from(stream) - 1),
+                    Token::Stream(process, stream) => {
+                        self.on_output(process, usize::from(stream) - 1);
+                    }
                 }
             }
             self.check_deadlines();

@@ -17,13 +17,13 @@ const CALM_PIPE: usize = 64 << 10;
 const INPUT_READ: usize = 16 << 10;
 
 impl Server {
-    /// A process has printed something, or closed a stream.
-    pub(super) fn on_output(&mut self, number: u32, index: usize) {
+    /// A process has printed something, or closed a stream. How many bytes that was, if there may be more.
+    pub(super) fn on_output(&mut self, number: u32, index: usize) -> Option<usize> {
         let want = if self.busy { BUSY_READ } else { CALM_READ };
         if self.buffer.len() < want {
             self.buffer.resize(want, 0);
         }
-        let Some(output) = self.processes.get(&number).and_then(|process| process.outputs[index].as_ref()) else { return };
+        let output = self.processes.get(&number).and_then(|process| process.outputs[index].as_ref())?;
         match rustix::io::read(output, &mut self.buffer[..want]) {
             Ok(0) => self.output_ended(number, index),
             Ok(n) => {
@@ -31,10 +31,23 @@ impl Server {
                     self.widen_pipes();
                 }
                 self.deliver(number, output_stream(index), n);
+                return Some(n);
             }
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
             // A terminal whose last user is gone says so with EIO.
             Err(_) => self.output_ended(number, index),
+        }
+        None
+    }
+
+    /// Reads what a pipe holds by now, not what others go on writing to it.
+    pub(super) fn read_rest(&mut self, number: u32, index: usize) {
+        let output = self.processes.get(&number).and_then(|process| process.outputs[index].as_ref());
+        let mut left = output.and_then(|output| rustix::pipe::fcntl_getpipe_size(output).ok()).unwrap_or(CALM_PIPE);
+        while left > 0
+            && let Some(n) = self.on_output(number, index)
+        {
+            left = left.saturating_sub(n);
         }
     }
 
