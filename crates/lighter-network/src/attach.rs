@@ -15,6 +15,7 @@ use crate::links::{self, WaysOut};
 use crate::netlink::Netlink;
 use crate::netns::NETLINK_ROUTE;
 use crate::ports::{PortWant, Published};
+use crate::readiness;
 use crate::settle::kernel;
 use crate::spec::NetworkSpec;
 use crate::ways;
@@ -217,7 +218,7 @@ impl Host {
         for Endpoint { host_ifname, network_id, .. } in endpoints.iter().filter(|endpoint| !endpoint.host_ifname.is_empty()) {
             // A bridge is up with the first on it.
             for name in [host_ifname, &self.spec(network_id)?.device] {
-                links::await_running(&mut self.route, name).map_err(kernel(format!("look at interface {name}")))?;
+                readiness::await_running(&mut self.route, name).map_err(kernel(format!("look at interface {name}")))?;
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! What the thread does about networks: bridges and parents that come, go and are put right, and the rules for all.
 
 use std::fs;
+use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use nix::errno::Errno;
@@ -11,6 +12,7 @@ use crate::firewall::{FirewallError, NetworkRules};
 use crate::links::{self, Link};
 use crate::pools;
 use crate::range::Range;
+use crate::readiness::await_local;
 use crate::settle::{bridge_mac, find_bridge, kernel, named, taken};
 use crate::spec::{GatewayMode, NetworkSpec};
 use crate::state::{self, Remembered};
@@ -128,6 +130,9 @@ impl Host {
             let Some(gateway) = range.gateway else { continue };
             links::add_address(&mut self.route, index, gateway, range.subnet.prefix_len())
                 .map_err(kernel(format!("give bridge {} its address {gateway}", spec.device)))?;
+            if let IpAddr::V6(gateway) = gateway {
+                await_local(&mut self.route, gateway);
+            }
         }
         if !spec.internal {
             enable_forwarding(IP_FORWARD)?;

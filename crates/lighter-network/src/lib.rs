@@ -35,6 +35,7 @@ mod pools;
 mod ports;
 mod probe;
 mod range;
+mod readiness;
 mod reaper;
 mod relay;
 pub mod resolv;

@@ -7,7 +7,6 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::time::{Duration, Instant};
 
 use ipnet::Ipv6Net;
 use netlink_packet_core::{
@@ -27,6 +26,7 @@ use nix::errno::Errno;
 use crate::addr::{Ipv4Net, MacAddr};
 use crate::leases::Endpoint;
 use crate::netlink::{Netlink, Request};
+use crate::readiness::{await_local, await_running};
 use crate::spec::{IpvlanMode, Kind, MacvlanMode};
 
 /// Interface group of every veth that Lighter makes ("lght" in ASCII).
@@ -35,10 +35,6 @@ pub(crate) const VETH_GROUP: u32 = 0x6c67_6874;
 pub(crate) const MAX_IFNAME: usize = 15;
 /// The kernel takes no longer alias.
 pub(crate) const MAX_ALIAS: usize = 255;
-
-/// The kernel looks at interfaces that have changed at least so often.
-const SETTLING: Duration = Duration::from_secs(1);
-const LOOK_AGAIN: Duration = Duration::from_micros(200);
 
 /// Routes with no longer prefix than this are not taken for a network.
 const WIDEST: u8 = 3;
@@ -129,16 +125,6 @@ pub(crate) fn by_name(nl: &mut Netlink, name: &str) -> io::Result<Option<Link>> 
         Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Waits until the kernel has seen that the other end of an interface is up: it does so by and by, and what is sent before, or
-/// given to a bridge to pass on, is lost, which costs who calls a new container a second. Newer kernels (6.8) look when asked.
-pub(crate) fn await_running(nl: &mut Netlink, name: &str) -> Step {
-    let deadline = Instant::now() + SETTLING;
-    while by_name(nl, name)?.is_some_and(|link| !link.running) && Instant::now() < deadline {
-        std::thread::sleep(LOOK_AGAIN);
-    }
-    Ok(())
 }
 
 /// All veths that carry our mark, on whatever bridge.
@@ -398,6 +384,9 @@ pub(crate) fn configure(nl: &mut Netlink, endpoint: &Endpoint, ways: &WaysOut) -
         requests.push(way_out(Some((*gateway).into()), false, found.index));
     }
     first(nl.acknowledged(requests))?;
+    if let Some(ip) = endpoint.ipv6 {
+        await_local(nl, ip);
+    }
     // One on a parent is as its parent is.
     if endpoint.host_ifname.is_empty() { Ok(()) } else { await_running(nl, &endpoint.ifname) }
 }

@@ -214,6 +214,22 @@ fn ipv6_with_addresses_of_its_own() {
 }
 
 #[test]
+fn an_ipv6_address_can_be_called_at_once() {
+    on_new_host(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        let networks = open(&BridgeConfig::new(dir.path())).await;
+        let six = bridge_spec("six", |spec| spec.v6 = range("fd00:77::/64"));
+        let six = networks.create(six, Pick { v4: false, v6: false }).await.unwrap();
+        for n in 0..30 {
+            let one = attach(&networks, &format!("c{n}"), vec![on(&six)], Vec::new()).await.unwrap();
+            let ip = one.endpoint.ipv6.unwrap();
+            assert!(inside(one.netns.as_fd(), move || crate::readiness::is_local(&mut route(), ip)), "{ip}");
+        }
+        assert!(crate::readiness::is_local(&mut route(), "fd00:77::1".parse().unwrap()));
+    });
+}
+
+#[test]
 fn macvlan_with_a_parent_and_without() {
     on_new_host(|| async {
         let dir = tempfile::tempdir().unwrap();

@@ -258,6 +258,6 @@ fn neighbour() -> OwnedFd {
     links::create_veth(&mut route(), &endpoint, out, there.as_fd(), 1500, false, "outside").unwrap();
     let ways = links::WaysOut { v4: Some(("eth0".into(), Ipv4Addr::new(10, 9, 0, 1))), v6: None };
     inside(there.as_fd(), move || links::configure(&mut route(), &endpoint, &ways).unwrap());
-    ["outside", "out0"].into_iter().for_each(|name| links::await_running(&mut route(), name).unwrap());
+    ["outside", "out0"].into_iter().for_each(|name| crate::readiness::await_running(&mut route(), name).unwrap());
     there
 }
