@@ -1,16 +1,20 @@
 //! Log lines on their way into the store: each once, those of the gone too, secrets hidden, floods told as gaps.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use lighter_core::{CoreConfig, CreateContainer, Daemon, RemoveOptions, WaitCondition};
-use lighter_domain::{ContainerConfig, LogFilter, LogLevel, LogSource};
+use async_trait::async_trait;
+use lighter_core::{AttachRequest, CoreConfig, CreateContainer, Daemon, RemoveOptions, WaitCondition};
+use lighter_domain::{Container, ContainerConfig, ContainerId, Exit, LogFilter, LogLevel, LogSource, Result, Signal};
+use lighter_engine::{Attach, ByteStream, Description, Engine, Found, Images, LogQuery, Logs, Review, StartFailure, Started};
 use lighter_engine_memory::{MemoryConfig, MemoryEngine};
 use lighter_store::Store;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use time::OffsetDateTime;
+use tokio::io::AsyncWriteExt as _;
 
 /// Looks only when it is asked.
-async fn daemon(dir: &Path, engine: &Arc<MemoryEngine>, most: u64) -> Daemon {
+async fn daemon(dir: &Path, engine: &Arc<impl Engine>, most: u64) -> Daemon {
     let mut config = CoreConfig::new(dir.to_owned());
     config.log_index_interval = Duration::from_secs(3600);
     config.log_index_lines = most;
@@ -121,6 +125,110 @@ async fn a_flood_is_cut_and_the_cut_is_told() {
     let daemons_next = daemon.search_logs(&all).await.unwrap();
     assert_eq!((daemons_next.lines.len(), daemons_next.gaps.len()), (2901, 1), "the gap is behind us");
     daemon.shutdown().await;
+}
+
+/// The memory engine, but what is printed after the start was on its way when the program ended, as a pipe is read after that.
+struct Late {
+    engine: MemoryEngine,
+    started: Mutex<OffsetDateTime>,
+}
+
+#[async_trait]
+impl Engine for Late {
+    fn describe(&self) -> Description {
+        self.engine.describe()
+    }
+    fn review(&self, container: &Container) -> Result<Review> {
+        self.engine.review(container)
+    }
+    async fn create(&self, container: &Container) -> Result<()> {
+        self.engine.create(container).await
+    }
+    async fn start(&self, container: &Container) -> Result<Started, StartFailure> {
+        let started = self.engine.start(container).await?;
+        *self.started.lock().unwrap() = started.started_at;
+        Ok(started)
+    }
+    async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<()> {
+        self.engine.signal(id, signal).await
+    }
+    async fn wait(&self, id: &ContainerId) -> Result<Exit> {
+        let exit = self.engine.wait(id).await?;
+        Ok(Exit { finished_at: *self.started.lock().unwrap(), ..exit })
+    }
+    async fn cleanup(&self, id: &ContainerId) -> Result<()> {
+        self.engine.cleanup(id).await
+    }
+    async fn remove(&self, id: &ContainerId) -> Result<()> {
+        self.engine.remove(id).await
+    }
+    async fn list(&self) -> Result<Vec<Found>> {
+        self.engine.list().await
+    }
+    async fn reconcile(&self, known: &[Arc<Container>]) -> Result<()> {
+        self.engine.reconcile(known).await
+    }
+    fn images(&self) -> Option<&dyn Images> {
+        self.engine.images()
+    }
+    fn attach(&self) -> Option<&dyn Attach> {
+        Engine::attach(&self.engine)
+    }
+    fn logs(&self) -> Option<&dyn Logs> {
+        Some(self)
+    }
+}
+
+/// Those of `stuck` are being read for ever.
+#[async_trait]
+impl Logs for Late {
+    async fn logs(&self, container: &Container, query: LogQuery) -> Result<ByteStream> {
+        match container.name.as_str() {
+            "stuck" => std::future::pending().await,
+            _ => Logs::logs(&self.engine, container, query).await,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_after_the_end_is_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Late { engine: MemoryEngine::new(MemoryConfig::default()), started: Mutex::new(OffsetDateTime::UNIX_EPOCH) };
+    let daemon = daemon(dir.path(), &Arc::new(engine), 1000).await;
+    let config = ContainerConfig {
+        image: "busybox".into(),
+        cmd: Some(["sh", "-c", "echo one; cat"].map(String::from).into()),
+        open_stdin: true,
+        ..ContainerConfig::default()
+    };
+    let request = CreateContainer { name: Some("late".into()), config, api_version: "1.47".into(), ..CreateContainer::default() };
+    daemon.create(request).await.unwrap();
+    let request = AttachRequest { stream: true, stdin: true, ..AttachRequest::default() };
+    let mut input = daemon.attach("late", request).await.unwrap().session.unwrap().input.unwrap();
+    let ended = daemon.wait("late", WaitCondition::NextExit).unwrap();
+    daemon.start_container("late").await.unwrap();
+    // A look between the end and the last line of it.
+    assert_eq!(found(&daemon, "").await, ["one"]);
+    input.write_all(b"two\n").await.unwrap();
+    daemon.kill("late", None).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), ended.result).await.expect("it ends").unwrap();
+    assert_eq!(found(&daemon, "").await, ["one", "two"]);
+    daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_one_does_not_wait_for_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Late { engine: MemoryEngine::new(MemoryConfig::default()), started: Mutex::new(OffsetDateTime::UNIX_EPOCH) };
+    let daemon = daemon(dir.path(), &Arc::new(engine), 1000).await;
+    run(&daemon, "stuck", "echo never", &[]).await;
+    // In which order all are looked at is chance.
+    for name in ["aa", "bb", "cc", "dd"] {
+        run(&daemon, name, "echo said", &[]).await;
+        let id = daemon.resolve(name).unwrap().id.as_str().to_owned();
+        let filter = LogFilter { containers: vec![id], limit: 10, ..LogFilter::default() };
+        assert_eq!(daemon.search_logs(&filter).await.unwrap().lines.len(), 1, "{name}");
+    }
 }
 
 /// `cargo test --release -p lighter-core --test log_index -- --ignored --nocapture`

@@ -80,8 +80,15 @@ pub(crate) async fn serve(shared: Arc<Shared>) {
 
 impl Shared {
     pub(crate) async fn index_all_logs(&self) {
+        self.index_logs_of(&[]).await;
+    }
+
+    /// Of the containers with these ids; of all where none is named. Who asks for one does not wait for another that floods.
+    pub(crate) async fn index_logs_of(&self, ids: &[String]) {
         for container in self.registry.snapshots() {
-            self.index_logs(&container).await;
+            if ids.is_empty() || ids.iter().any(|id| id == container.id.as_str()) {
+                self.index_logs(&container).await;
+            }
         }
     }
 
@@ -134,11 +141,6 @@ impl Shared {
         container: &Container,
         before: Option<LogMark>,
     ) -> Result<Option<LogMark>, Box<dyn std::error::Error + Send + Sync>> {
-        let ended = container.exit.as_ref().filter(|_| !container.state.is_running()).map(|exit| exit.finished_at);
-        // What ended before the last look has nothing new.
-        if ended.is_some_and(|ended| before.is_some_and(|mark| mark.at >= ended)) {
-            return Ok(before);
-        }
         let most = self.config.log_index_lines;
         let steps = STEPS.into_iter().filter(|step| before.is_some() && *step < most).chain([most]);
         for tail in steps {

@@ -24,8 +24,8 @@ impl Daemon {
         if filter.before_id.is_none() {
             // In a task: what it began, it ends.
             let look = {
-                let shared = shared.clone();
-                tokio::spawn(async move { shared.index_all_logs().await })
+                let (shared, ids) = (shared.clone(), filter.containers.clone());
+                tokio::spawn(async move { shared.index_logs_of(&ids).await })
             };
             let _ = tokio::time::timeout(PATIENCE, look).await;
         }
