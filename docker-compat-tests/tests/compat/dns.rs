@@ -239,6 +239,7 @@ fn it_is_back_within_a_second_after_the_daemon_was_killed() {
     if !Daemon::get().is_lighter("a daemon that is not ours is not killed") {
         return;
     }
+    let _shared = docker_compat_tests::leaks::share();
     let roots = scratch("dns");
     let first = Daemon::start_in(&roots, &[]).with_busybox();
     first.docker(&["network", "create", "net"]).ok();

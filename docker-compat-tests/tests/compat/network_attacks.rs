@@ -4,13 +4,14 @@
 use crate::networks::SERVER;
 use docker_compat_tests::daemon::scratch;
 use docker_compat_tests::registry::free_port;
-use docker_compat_tests::{Daemon, eventually, own_address};
+use docker_compat_tests::{Daemon, eventually, leaks, own_address};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd as _;
+use std::sync::RwLockReadGuard;
 use std::time::Duration;
 
 /// Where daemons of all kinds are looked for, beside every port below 1024 and all that anybody on the host listens at.
@@ -115,6 +116,8 @@ struct Scene {
     daemon: Daemon,
     public: u16,
     private: u16,
+    /// Who counts what is on the machine must not count this. Let go of after the daemon.
+    _shared: RwLockReadGuard<'static, ()>,
 }
 
 impl Scene {
@@ -123,6 +126,7 @@ impl Scene {
             eprintln!("left out on the reference daemon: what it listens at is its affair");
             return None;
         }
+        let _shared = leaks::share();
         let (public, private) = (free_port(), free_port());
         let daemon = Daemon::start_in(&scratch("scanned"), &[]).with_busybox();
         daemon.docker(&["network", "create", "--ipv6", "net"]).ok();
@@ -132,7 +136,7 @@ impl Scene {
         let (all, alone) = (format!("{public}:80"), format!("127.0.0.1:{private}:80"));
         run(&["--name", "server", "-p", &all, "-p", &alone, "busybox", "sh", "-c", SERVER]);
         run(&["--name", "evil", "--privileged", "--add-host", "host.docker.internal:host-gateway", "busybox", "sleep", "1000"]);
-        let scene = Self { daemon, public, private };
+        let scene = Self { daemon, public, private, _shared };
         for port in [public, private] {
             let to = SocketAddr::from(([127, 0, 0, 1], port));
             eventually("the server answers the host", || (ask(to) == "hello").then_some(()));
