@@ -7,8 +7,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// State of a TCP socket that listens.
 const LISTENING: &str = "0A";
 
+/// The kernel's tables are read in pieces, and a piece may leave out a socket when others go meanwhile.
+const LOOKS: usize = 3;
+
 /// Process id and name of a program that keeps others from binding the address. Blocking.
 pub(super) fn of(protocol: Protocol, ip: IpAddr, port: u16) -> Option<(u32, String)> {
+    (0..LOOKS).find_map(|_| look(protocol, ip, port))
+}
+
+fn look(protocol: Protocol, ip: IpAddr, port: u16) -> Option<(u32, String)> {
     let tables: &[&str] = match protocol {
         Protocol::Tcp => &["tcp", "tcp6"],
         Protocol::Udp => &["udp", "udp6"],
