@@ -23,6 +23,8 @@ pub struct Shapes {
     pub network_status: bool,
     /// Whether a network has IPv4 is the client's choice: from 1.48.
     pub network_ipv4_choice: bool,
+    /// A container may have images mounted: from 1.48.
+    pub image_mounts: bool,
     /// `VirtualSize` of images: before 1.44.
     pub virtual_size: bool,
     /// `Config.MacAddress` in `inspect`: before 1.44.
@@ -68,6 +70,7 @@ impl Shapes {
             single_network: before(44),
             network_status: !before(52),
             network_ipv4_choice: !before(48),
+            image_mounts: !before(48),
             virtual_size: before(44),
             config_mac_address: before(44),
             container_config: before(45),

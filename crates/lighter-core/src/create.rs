@@ -80,8 +80,9 @@ impl Daemon {
         peers::resolve(&shared.registry, &mut host_config)?;
         let main = networks::main(&networks, &host_config.network_mode);
         networks::links::resolve(&shared.registry, &mut host_config, &mut endpoints, &main)?;
-        let mounts = mounts::resolve(&host_config, &config, |r| Ok(self.entry(r)?.snapshot()))?;
+        let mut mounts = mounts::resolve(&host_config, &config, |r| Ok(self.entry(r)?.snapshot()))?;
         let id = ContainerId::generate();
+        mounts::find_images(images, &id, &mut mounts).await?;
         if config.hostname.is_empty() {
             let of_host = host_config.network_mode == "host" || host_config.uts_mode == "host";
             config.hostname = if of_host { shared.host_name.clone() } else { id.short().to_owned() };

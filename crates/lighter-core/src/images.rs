@@ -3,6 +3,7 @@
 use crate::daemon::{Daemon, Shared};
 use crate::events;
 use crate::requests::{ImageListQuery, ImageUsage, ImportImage};
+use lighter_domain::container::MountKind;
 use lighter_domain::event::EventKind;
 use lighter_domain::filter::Filters;
 use lighter_domain::image::{
@@ -28,11 +29,15 @@ impl Shared {
     pub(crate) fn image_users(&self) -> ImageUsers {
         let mut users = ImageUsers::default();
         for container in self.registry.snapshots() {
-            users.0.entry(container.image_id.clone()).or_default().push(ImageUser {
+            let user = |reference: &str| ImageUser {
                 container_id: container.id.as_str().to_owned(),
                 running: container.state.is_running(),
-                reference: container.config.image.clone(),
-            });
+                reference: reference.to_owned(),
+            };
+            users.0.entry(container.image_id.clone()).or_default().push(user(&container.config.image));
+            for point in container.mounts.iter().filter(|m| m.kind == MountKind::Image) {
+                users.0.entry(point.image_id.clone()).or_default().push(user(&point.name));
+            }
         }
         users
     }

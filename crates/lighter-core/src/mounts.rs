@@ -4,7 +4,8 @@ use lighter_domain::container::{MountKind, MountPoint};
 use lighter_domain::host_config::{Mount, MountType};
 use lighter_domain::id::random_hex64;
 use lighter_domain::volume::{LOCAL, check_driver, check_name};
-use lighter_domain::{Container, ContainerConfig, Error, HostConfig, Result};
+use lighter_domain::{Container, ContainerConfig, ContainerId, Error, HostConfig, Result};
+use lighter_engine::Images;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -77,6 +78,7 @@ fn volume(name: String) -> MountPoint {
         create_source: false,
         recursive: true,
         subpath: String::new(),
+        image_id: String::new(),
         copy_up: true,
         anonymous: false,
     }
@@ -135,6 +137,7 @@ fn from_bind(spec: &str) -> Result<MountPoint> {
         create_source: true,
         recursive: true,
         subpath: String::new(),
+        image_id: String::new(),
         copy_up: false,
         anonymous: false,
     })
@@ -168,22 +171,18 @@ fn from_mount(mount: &Mount) -> Result<MountPoint> {
         MountType::Cluster => "cluster",
     };
     let bad = |why: String| Error::invalid(format!("invalid mount config for type \"{name}\": {why}"));
+    foreign_options(mount, name)?;
     if mount.target.is_empty() {
         return Err(bad("field Target must not be empty".to_owned()));
     }
     if !mount.target.starts_with('/') {
         return Err(bad(format!("invalid mount path: '{}' mount path must be absolute", mount.target)));
     }
-    let exclusive = [
-        ("BindOptions", mount.bind.is_some(), MountType::Bind),
-        ("VolumeOptions", mount.volume.is_some(), MountType::Volume),
-        ("ImageOptions", mount.image.is_some(), MountType::Image),
-        ("TmpfsOptions", mount.tmpfs.is_some(), MountType::Tmpfs),
-    ];
-    for (field, set, of) in exclusive {
-        if set && of != mount.mount_type {
-            return Err(bad(format!("field {field} must not be specified")));
-        }
+    if clean(&mount.target) == "/" {
+        return Err(bad("invalid specification: destination can't be '/'".to_owned()));
+    }
+    if mount.image.is_some() && mount.mount_type != MountType::Image {
+        return Err(bad("field ImageOptions must not be specified".to_owned()));
     }
     let kind = match mount.mount_type {
         MountType::Bind if mount.source.is_empty() => return Err(bad("field Source must not be empty".to_owned())),
@@ -194,12 +193,16 @@ fn from_mount(mount: &Mount) -> Result<MountPoint> {
         MountType::Volume => MountKind::Volume,
         MountType::Tmpfs if !mount.source.is_empty() => return Err(bad("field Source must not be specified".to_owned())),
         MountType::Tmpfs => MountKind::Tmpfs,
-        MountType::Image | MountType::Npipe | MountType::Cluster => {
+        MountType::Image if mount.source.is_empty() => return Err(bad("field Source must not be empty".to_owned())),
+        MountType::Image => MountKind::Image,
+        MountType::Npipe | MountType::Cluster => {
             return Err(Error::not_implemented(format!("mounts of type {name} are not implemented by Lighter")));
         }
     };
-    if kind == MountKind::Volume {
-        return from_volume_mount(mount);
+    match kind {
+        MountKind::Volume => return from_volume_mount(mount),
+        MountKind::Image => return from_image_mount(mount),
+        MountKind::Bind | MountKind::Tmpfs => {}
     }
     let bind = mount.bind.clone().unwrap_or_default();
     let is_bind = kind == MountKind::Bind;
@@ -217,6 +220,64 @@ fn from_mount(mount: &Mount) -> Result<MountPoint> {
     })
 }
 
+/// Options of another type than the mount's own.
+fn foreign_options(mount: &Mount, name: &str) -> Result<()> {
+    let exclusive = [
+        ("VolumeOptions", mount.volume.is_some(), MountType::Volume),
+        ("BindOptions", mount.bind.is_some(), MountType::Bind),
+        ("TmpfsOptions", mount.tmpfs.is_some(), MountType::Tmpfs),
+    ];
+    match exclusive.iter().find(|(_, set, of)| *set && *of != mount.mount_type) {
+        Some((field, ..)) => Err(Error::invalid(format!("{field} must not be specified on mount type \"{name}\""))),
+        None => Ok(()),
+    }
+}
+
+/// Whether a part of a volume or image lies in it, going by its name. dockerd calls an image a volume, too.
+fn check_subpath(subpath: &str, name: &str) -> Result<()> {
+    let leaves = subpath.split('/').scan(0_i32, |depth, part| {
+        *depth += match part {
+            "" | "." => 0,
+            ".." => -1,
+            _ => 1,
+        };
+        Some(*depth < 0)
+    });
+    if subpath.starts_with('/') || leaves.into_iter().any(|left| left) {
+        let text = format!("invalid mount config for type \"{name}\": subpath must be a relative path within the volume");
+        return Err(Error::invalid(text));
+    }
+    Ok(())
+}
+
+/// An image's files; which image that is, is found by [`find_images`]. They are read-only whatever was asked.
+fn from_image_mount(mount: &Mount) -> Result<MountPoint> {
+    let subpath = mount.image.as_ref().map(|options| options.subpath.clone()).unwrap_or_default();
+    check_subpath(&subpath, "image")?;
+    Ok(MountPoint {
+        kind: MountKind::Image,
+        destination: clean(&mount.target),
+        driver: String::new(),
+        rw: false,
+        propagation: "rprivate".to_owned(),
+        copy_up: false,
+        subpath,
+        ..volume(mount.source.clone())
+    })
+}
+
+/// The images among new mounts, as their names have it now; and where each of them will be.
+pub(crate) async fn find_images(images: &dyn Images, id: &ContainerId, mounts: &mut [MountPoint]) -> Result<()> {
+    for (number, point) in mounts.iter_mut().enumerate().filter(|(_, m)| m.kind == MountKind::Image) {
+        // Another container's (`--volumes-from`) is that container's image still.
+        if point.image_id.is_empty() {
+            point.image_id.clone_from(&images.get(&point.name).await?.id);
+        }
+        point.source = images.mounted_at(id, number);
+    }
+    Ok(())
+}
+
 fn from_volume_mount(mount: &Mount) -> Result<MountPoint> {
     let options = mount.volume.clone().unwrap_or_default();
     let anonymous = mount.source.is_empty();
@@ -227,18 +288,7 @@ fn from_volume_mount(mount: &Mount) -> Result<MountPoint> {
         return Err(Error::invalid(text));
     }
     check_driver(&mount.source, &options.driver_name)?;
-    let leaves = options.subpath.split('/').scan(0_i32, |depth, part| {
-        *depth += match part {
-            "" | "." => 0,
-            ".." => -1,
-            _ => 1,
-        };
-        Some(*depth < 0)
-    });
-    if options.subpath.starts_with('/') || leaves.into_iter().any(|left| left) {
-        let text = "invalid mount config for type \"volume\": subpath must be a relative path within the volume";
-        return Err(Error::invalid(text));
-    }
+    check_subpath(&options.subpath, "volume")?;
     Ok(MountPoint {
         destination: clean(&mount.target),
         mode: "z".to_owned(),
@@ -289,5 +339,37 @@ mod tests {
         let mut host = HostConfig { binds: vec!["/a:/x".into()], ..HostConfig::default() };
         host.tmpfs.insert("/x/".into(), String::new());
         assert!(resolved(&host).is_err());
+    }
+
+    #[test]
+    fn images() {
+        let image = |source: &str, subpath: &str| Mount {
+            mount_type: MountType::Image,
+            source: source.into(),
+            target: "/x//y/".into(),
+            read_only: false,
+            consistency: String::new(),
+            bind: None,
+            volume: None,
+            image: Some(lighter_domain::host_config::ImageOptions { subpath: subpath.into() }),
+            tmpfs: None,
+        };
+        let m = from_mount(&image("a:1", "b/../c")).unwrap();
+        assert_eq!(
+            (m.kind, m.name.as_str(), m.destination.as_str(), m.subpath.as_str()),
+            (MountKind::Image, "a:1", "/x/y", "b/../c")
+        );
+        assert!(!m.rw && !m.copy_up && m.driver.is_empty() && m.image_id.is_empty());
+        for (source, subpath) in [("", ""), ("a", "/b"), ("a", ".."), ("a", "b/../..")] {
+            assert!(from_mount(&image(source, subpath)).is_err(), "{source} {subpath}");
+        }
+        let with = |change: fn(&mut Mount)| {
+            let mut mount = image("a", "");
+            change(&mut mount);
+            from_mount(&mount).unwrap_err().message().to_owned()
+        };
+        assert_eq!(with(|m| m.bind = Some(Default::default())), "BindOptions must not be specified on mount type \"image\"");
+        assert!(with(|m| m.mount_type = MountType::Tmpfs).ends_with("field ImageOptions must not be specified"));
+        assert!(with(|m| m.target = "/..".into()).ends_with("destination can't be '/'"));
     }
 }

@@ -69,7 +69,7 @@ pub struct EndpointStatus {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountPoint {
     pub kind: MountKind,
-    /// Of a volume; empty otherwise.
+    /// Of a volume, or what an image was asked for by; empty otherwise.
     pub name: String,
     pub source: String,
     pub destination: String,
@@ -81,8 +81,10 @@ pub struct MountPoint {
     /// The source is made if it is missing (`-v`); else its absence is an error (`--mount`).
     pub create_source: bool,
     pub recursive: bool,
-    /// Of a volume: what in it is mounted; empty for all.
+    /// Of a volume or an image: what in it is mounted; empty for all.
     pub subpath: String,
+    /// Of an image: its id, for the name may come to mean another.
+    pub image_id: String,
     /// An empty volume gets what the image has at the destination.
     pub copy_up: bool,
     /// A volume that nobody named: it goes with its container, if so asked.
@@ -94,9 +96,17 @@ pub enum MountKind {
     Bind,
     Volume,
     Tmpfs,
+    /// The files of an image, read-only.
+    Image,
 }
 
 impl Container {
+    /// The images that it needs: the one that it is made from, and those among its mounts.
+    pub fn images(&self) -> impl Iterator<Item = &str> {
+        let mounted = self.mounts.iter().filter(|m| m.kind == MountKind::Image);
+        std::iter::once(self.image_id.as_str()).chain(mounted.map(|m| m.image_id.as_str()))
+    }
+
     /// The compose project that made it, if one did.
     pub fn compose_project(&self) -> Option<&str> {
         self.config.labels.get("com.docker.compose.project").map(String::as_str)

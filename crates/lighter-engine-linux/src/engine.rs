@@ -54,7 +54,7 @@ pub(crate) struct Inner {
     pub available: CapSet,
     pub description: Description,
     /// Which image each container is of: layers of an image removed by force are kept while one needs them.
-    image_of: Mutex<HashMap<ContainerId, ImageId>>,
+    images_of: Mutex<HashMap<ContainerId, Vec<ImageId>>>,
 }
 
 impl std::fmt::Debug for LinuxEngine {
@@ -117,7 +117,7 @@ impl Inner {
             available: CapSet::available(),
             runs: Runs::default(),
             watcher: crate::logs::Watcher::default(),
-            image_of: Mutex::default(),
+            images_of: Mutex::default(),
             config,
             layout,
             cgroups,
@@ -131,14 +131,13 @@ impl Inner {
         })
     }
 
-    pub(crate) fn note_image(&self, container: &Container) {
-        if let Ok(image) = container.image_id.parse() {
-            self.image_of.lock().insert(container.id.clone(), image);
-        }
+    pub(crate) fn note_images(&self, container: &Container) {
+        let images = container.images().filter_map(|image| image.parse().ok()).collect();
+        self.images_of.lock().insert(container.id.clone(), images);
     }
 
     async fn create(self: &Arc<Self>, container: &Container) -> Result<()> {
-        self.note_image(container);
+        self.note_images(container);
         let slot = self.runs.slot(&container.id);
         let held = slot.hold().await;
         let (this, container) = (Arc::clone(self), container.clone());
@@ -164,14 +163,14 @@ impl Inner {
             if held.dirty {
                 this.tidy(&id, &mut held).await?;
             }
-            this.image_of.lock().remove(&id);
+            this.images_of.lock().remove(&id);
             let (that, its_id) = (Arc::clone(&this), id.clone());
             let work = move || -> Result<()> {
                 that.snapshots.remove(its_id.as_str()).context("cannot remove the writable layer")?;
                 crate::run::files::discard(&that.layout.data_dir(&its_id), &that.layout.data_trash())?;
-                let users = that.image_of.lock().clone();
+                let users = that.images_of.lock().clone();
                 let in_use = |image: &ImageId| {
-                    let user = users.iter().find(|(_, used)| *used == image)?;
+                    let user = users.iter().find(|(_, used)| used.contains(image))?;
                     Some(Use { container_id: user.0.as_str().to_owned(), running: false })
                 };
                 that.images.collect_detached(&in_use).context("cannot drop layers that nobody needs")

@@ -7,7 +7,7 @@ use lighter_domain::image::{
     Attestation, AttestationQuery, CollectedImages, ImageCollection, ImageDeleted, ImageDiskUsage, ImageManifests, ImagePrune,
     ImagePruned, ImageRemoval, ImageUsers, ImportOptions, LoadedImage,
 };
-use lighter_domain::{Error, ErrorKind, Image, Result};
+use lighter_domain::{ContainerId, Error, ErrorKind, Image, Result};
 use lighter_engine::{ByteStream, Images, Progress};
 use lighter_image::{Collect, ImageId, ImageStore, LoadEvent, Platform, PruneOptions, RemoveOptions, Removed, Use};
 use std::io::{self, Read};
@@ -153,6 +153,10 @@ impl Images for LinuxEngine {
         let usage = self.inner.images.usage();
         let shared = usage.images.into_iter().map(|i| (i.id.to_string(), i.shared_size)).collect();
         Ok(ImageDiskUsage { layers_size: usage.layers_size, shared })
+    }
+
+    fn mounted_at(&self, container: &ContainerId, number: usize) -> String {
+        crate::image_mounts::place(&self.inner.layout, container, number).display().to_string()
     }
 }
 

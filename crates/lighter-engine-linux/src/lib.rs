@@ -21,6 +21,7 @@ mod doctor;
 mod engine;
 mod exec;
 mod fail;
+mod image_mounts;
 mod images;
 mod logs;
 mod networks;

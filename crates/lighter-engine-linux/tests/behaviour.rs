@@ -66,6 +66,7 @@ fn bind(source: &str, destination: &str, rw: bool) -> MountPoint {
         create_source: true,
         recursive: true,
         subpath: String::new(),
+        image_id: String::new(),
         copy_up: false,
         anonymous: false,
     }

@@ -6,7 +6,7 @@ use lighter_domain::image::{
     Attestation, AttestationQuery, CollectedImages, ImageCollection, ImageDeleted, ImageDiskUsage, ImageManifests, ImagePrune,
     ImagePruned, ImageRemoval, ImageUsers, ImportOptions, LoadedImage,
 };
-use lighter_domain::{Image, Result};
+use lighter_domain::{ContainerId, Image, Result};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -52,4 +52,9 @@ pub trait Images: Send + Sync {
     async fn collect(&self, collection: &ImageCollection, users: &ImageUsers) -> Result<CollectedImages>;
 
     async fn disk_usage(&self) -> Result<ImageDiskUsage>;
+
+    /// Where the files of an image are that is a container's mount of that number, for `inspect`; empty if that is nowhere.
+    fn mounted_at(&self, _container: &ContainerId, _number: usize) -> String {
+        String::new()
+    }
 }

@@ -54,6 +54,8 @@ pub mod files {
     pub const SCRATCH: &str = "scratch";
     /// The overlay is mounted here, in [`SCRATCH`].
     pub const ROOTFS: &str = "scratch/rootfs";
+    /// The images of [`super::Launch::images`] are mounted below it, in [`SCRATCH`].
+    pub const IMAGES: &str = "scratch/images";
     /// `/dev/shm` of a container whose IPC namespace is shared, mounted in the supervisor's own mount namespace.
     pub const SHM: &str = "shm";
     /// Here, by their numbers, are the binds of [`super::Launch::binds`].
@@ -78,7 +80,10 @@ pub struct Launch {
     pub cgroups: Cgroups,
     /// A file with the compiled seccomp program (an array of `struct sock_filter`); `None`: unconfined.
     pub seccomp: Option<PathBuf>,
-    /// Parts of volumes, to be opened once and bound to where the specification's mounts find them.
+    /// Images that are mounts of the container, to be there before the parts.
+    #[serde(default)]
+    pub images: Vec<ImageMount>,
+    /// Parts of volumes and images, to be opened once and bound to where the specification's mounts find them.
     #[serde(default)]
     pub pins: Vec<Pin>,
     /// Whether [`joined::NETWORK`] is there.
@@ -175,11 +180,20 @@ pub struct Rootfs {
     pub work: PathBuf,
 }
 
-/// A part of a volume. A neighbour may be swapping what is in the volume: so the kernel resolves it below the volume's root,
+/// The layers of an image, mounted read-only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageMount {
+    /// Topmost first.
+    pub lower: Vec<PathBuf>,
+    /// In [`files::IMAGES`]; made by the supervisor.
+    pub at: PathBuf,
+}
+
+/// A part of a volume or an image. A neighbour may be swapping what is in the volume: so the kernel resolves it below the volume's root,
 /// once, and what it found is bound to a place that nobody else can change.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pin {
-    /// The volume's root directory.
+    /// The root directory of the volume or image.
     pub root: PathBuf,
     /// In it; links are followed within it.
     pub path: PathBuf,

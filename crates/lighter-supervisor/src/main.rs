@@ -100,6 +100,7 @@ fn prepare(launch_file: &Path, listener: OwnedFd, daemon: OwnedFd) -> Result<Opt
     let cgroup_view = cgroup::view(&launch.cgroups, &cgroup)?;
     let cgroup_path = cgroup::hide_hierarchies(&cgroup)?;
     rootfs::mount(&launch.rootfs, &rootfs)?;
+    launch.images.iter().try_for_each(rootfs::mount_image)?;
     launch.pins.iter().try_for_each(rootfs::pin)?;
     shared::place_binds(&binds)?;
     shared::place_shm(&launch, shm)?;

@@ -2,7 +2,7 @@
 //! the last process of the namespace. Called once, at start-up.
 
 use crate::error::SetupError;
-use lighter_supervisor_proto::{Pin, Rootfs};
+use lighter_supervisor_proto::{ImageMount, Pin, Rootfs};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -11,7 +11,7 @@ use rustix::mount::{
 };
 use std::ffi::CString;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Leaves the host's mount namespace.
 pub fn enter_namespace() -> Result<(), SetupError> {
@@ -39,16 +39,26 @@ pub fn mount(rootfs: &Rootfs, target: &Path) -> Result<(), SetupError> {
     if rootfs.lower.is_empty() {
         return rustix::mount::mount_bind(&rootfs.upper, target).map_err(SetupError::io("bind the container's layer"));
     }
-    match mount_by_descriptor(rootfs, target) {
-        // A kernel before 6.5 knows no `lowerdir+`.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
-            mount_by_string(rootfs, target).map_err(what())
-        }
-        done => done.map_err(what()),
-    }
+    mount_overlay(&rootfs.lower, Some((&rootfs.upper, &rootfs.work)), target).map_err(what())
 }
 
-/// Binds a part of a volume to its place in the run directory.
+/// Mounts the layers of an image, read-only. An overlay that nobody writes to wants two layers at least: an empty one is below.
+pub fn mount_image(image: &ImageMount) -> Result<(), SetupError> {
+    let empty = image.at.with_file_name("empty");
+    let make = || -> io::Result<()> {
+        std::fs::create_dir_all(&empty)?;
+        std::fs::create_dir(&image.at)?;
+        if image.lower.is_empty() {
+            return Ok(rustix::mount::mount_bind(&empty, &image.at)?);
+        }
+        let mut lower = image.lower.clone();
+        lower.push(empty.clone());
+        mount_overlay(&lower, None, &image.at)
+    };
+    make().map_err(SetupError::io(format!("mount the image on {}", image.at.display())))
+}
+
+/// Binds a part of a volume or image to its place in the run directory.
 pub fn pin(pin: &Pin) -> Result<(), SetupError> {
     let what = || SetupError::io::<io::Error>(format!("cannot access path {}", pin.root.join(&pin.path).display()));
     pin_by_descriptor(pin).map_err(what())
@@ -79,13 +89,28 @@ fn pin_by_descriptor(pin: &Pin) -> io::Result<()> {
     Ok(move_mount(&tree, c"", rustix::fs::CWD, &pin.at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }
 
-fn mount_by_descriptor(rootfs: &Rootfs, target: &Path) -> io::Result<()> {
-    let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    for lower in &rootfs.lower {
-        fsconfig_set_string(&fs, "lowerdir+", lower)?;
+/// The upper and the work directory, of an overlay that is written to.
+type Writable<'a> = Option<(&'a Path, &'a Path)>;
+
+fn mount_overlay(lower: &[PathBuf], writable: Writable<'_>, target: &Path) -> io::Result<()> {
+    match mount_by_descriptor(lower, writable, target) {
+        // A kernel before 6.5 knows no `lowerdir+`.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
+            mount_by_string(lower, writable, target)
+        }
+        done => done,
     }
-    fsconfig_set_string(&fs, "upperdir", &rootfs.upper)?;
-    fsconfig_set_string(&fs, "workdir", &rootfs.work)?;
+}
+
+fn mount_by_descriptor(lower: &[PathBuf], writable: Writable<'_>, target: &Path) -> io::Result<()> {
+    let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for layer in lower {
+        fsconfig_set_string(&fs, "lowerdir+", layer)?;
+    }
+    if let Some((upper, work)) = writable {
+        fsconfig_set_string(&fs, "upperdir", upper)?;
+        fsconfig_set_string(&fs, "workdir", work)?;
+    }
     // Layers are shared by many containers; an inode index in one would refuse the next mount.
     let _ = fsconfig_set_string(&fs, "index", "off");
     let _ = fsconfig_set_string(&fs, "metacopy", "off");
@@ -97,11 +122,13 @@ fn mount_by_descriptor(rootfs: &Rootfs, target: &Path) -> io::Result<()> {
     Ok(move_mount(&mount, c"", rustix::fs::CWD, target, flags)?)
 }
 
-fn mount_by_string(rootfs: &Rootfs, target: &Path) -> io::Result<()> {
+fn mount_by_string(lower: &[PathBuf], writable: Writable<'_>, target: &Path) -> io::Result<()> {
     let escaped = |path: &Path| path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:").replace(',', "\\,");
-    let lower: Vec<_> = rootfs.lower.iter().map(|path| escaped(path)).collect();
-    let (upper, work) = (escaped(&rootfs.upper), escaped(&rootfs.work));
-    let options = format!("lowerdir={},upperdir={upper},workdir={work},index=off", lower.join(":"));
+    let lower: Vec<_> = lower.iter().map(|path| escaped(path)).collect();
+    let mut options = format!("lowerdir={},index=off", lower.join(":"));
+    if let Some((upper, work)) = writable {
+        options.push_str(&format!(",upperdir={},workdir={}", escaped(upper), escaped(work)));
+    }
     let options = CString::new(options)?;
     Ok(rustix::mount::mount("overlay", target, "overlay", MountFlags::empty(), options.as_c_str())?)
 }

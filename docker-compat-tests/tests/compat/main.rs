@@ -23,6 +23,7 @@ mod fields;
 mod gateway_modes;
 mod health;
 mod image_gc;
+mod image_mounts;
 mod images;
 mod inspect;
 mod leaks;

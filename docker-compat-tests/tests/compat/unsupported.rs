@@ -17,8 +17,8 @@ fn later_stages_answer_501() {
         return;
     }
     refused(&t, "POST", "/build", None);
-    let image_mount = r#"{"Image":"busybox","HostConfig":{"Mounts":[{"Type":"image","Source":"busybox","Target":"/i"}]}}"#;
-    refused(&t, "POST", "/containers/create", Some(image_mount));
+    let device = r#"{"Image":"busybox","HostConfig":{"DeviceRequests":[{"Count":-1,"Capabilities":[["gpu"]]}]}}"#;
+    refused(&t, "POST", "/containers/create", Some(device));
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn the_cli_shows_the_words() {
     if !t.daemon.is_lighter("it does all of this") {
         return;
     }
-    let out = t.docker(&["run", "--rm", "--mount", "type=image,source=busybox,target=/i", "busybox", "true"]);
+    let out = t.docker(&["run", "--rm", "--gpus", "all", "busybox", "true"]);
     assert!(out.fails(125).contains("Error response from daemon: "), "{}", out.stderr);
 }
 

@@ -4,6 +4,7 @@
 mod daemon;
 mod full_disk;
 mod health;
+mod image_mounts;
 mod log_index;
 mod networks;
 mod pipelines;

@@ -140,6 +140,7 @@ fn mount(m: &MountPoint) -> wire::MountPoint<'_> {
             MountKind::Bind => "bind",
             MountKind::Volume => "volume",
             MountKind::Tmpfs => "tmpfs",
+            MountKind::Image => "image",
         },
         name: &m.name,
         source: &m.source,

@@ -35,6 +35,10 @@ pub async fn create(mut call: Call) -> Answer {
         return Err(Failure::bad_request("config cannot be empty in order to create a container"));
     }
     call.ticket.about(None, Some(&body.config.image));
+    let mut mounts = body.host_config.iter().flat_map(|host| host.mounts.iter().flatten());
+    if !call.shapes.image_mounts && mounts.any(|mount| mount.mount_type == "image") {
+        return Err(Failure::bad_request("Mount type \"Image\" needs API v1.48 or newer"));
+    }
     let name = call.query.optional("name").map(str::to_owned);
     let platform = call.query.get("platform").to_owned();
     let request = from_wire::request(body, name, platform, call.version.to_string())?;

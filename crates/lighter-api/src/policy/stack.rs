@@ -157,9 +157,9 @@ impl Stack<'_> {
             (MountType::Volume, _) if !matches!(driver, None | Some(("" | LOCAL, true))) => {
                 Err(self.refuses("a container of it must not have volumes with options of their driver"))
             }
-            (MountType::Tmpfs, _) | (MountType::Volume, "") => Ok(()),
+            (MountType::Tmpfs | MountType::Image, _) | (MountType::Volume, "") => Ok(()),
             (MountType::Volume, source) => self.mount(daemon, source).await,
-            (MountType::Bind | MountType::Image | MountType::Npipe | MountType::Cluster, _) => {
+            (MountType::Bind | MountType::Npipe | MountType::Cluster, _) => {
                 Err(self.refuses("a container of it must not have paths of the host"))
             }
         }

@@ -244,6 +244,9 @@ fn a_stack_has_networks_and_volumes_of_its_own_and_sees_no_others() {
     let mounts = api.get(&format!("/containers/{id}/json")).json()["Mounts"].as_array().unwrap().clone();
     let nameless = mounts.iter().find(|m| m["Destination"] == "/h").unwrap()["Name"].as_str().unwrap().to_owned();
     assert_eq!(make(&json!({"HostConfig": {"Binds": [format!("{nameless}:/h")]}})).status, 201);
+    // What is in images is no secret.
+    let image = json!({"HostConfig": {"Mounts": [{"Type": "image", "Source": "busybox", "Target": "/i"}]}});
+    assert_eq!(make(&image).status, 201);
     for (host, why) in [
         (json!({"Binds": ["bank_data:/d"]}), "bank_data is no volume of it"),
         (json!({"Binds": ["new-one:/d"]}), "new-one is no volume of it: make it first"),

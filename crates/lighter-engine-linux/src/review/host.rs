@@ -132,9 +132,8 @@ pub(super) fn check(container: &Container, machine: &Machine, modes: &Modes, not
     }
     for mount in mounts {
         match mount.mount_type {
-            MountType::Bind | MountType::Volume => {}
+            MountType::Bind | MountType::Volume | MountType::Image => {}
             MountType::Tmpfs => tmpfs::check_mount(mount)?,
-            MountType::Image => return Err(not_yet("image mounts")),
             MountType::Npipe | MountType::Cluster => {
                 return Err(Error::invalid("invalid mount config: this type of mount does not exist on this platform"));
             }
@@ -244,7 +243,7 @@ fn check_sysctls(sysctls: &std::collections::BTreeMap<String, String>, modes: &M
 
 fn check_mount(point: &MountPoint) -> Result<()> {
     match point.kind {
-        MountKind::Volume | MountKind::Tmpfs => return Ok(()),
+        MountKind::Volume | MountKind::Tmpfs | MountKind::Image => return Ok(()),
         MountKind::Bind => {}
     }
     if point.destination == "/" {

@@ -134,6 +134,7 @@ fn a_missing_bind_source_is_refused_unless_it_may_be_made() {
         create_source,
         recursive: true,
         subpath: String::new(),
+        image_id: String::new(),
         copy_up: false,
         anonymous: false,
     };

@@ -12,7 +12,7 @@ use crate::spec::view::View;
 use crate::spec::{self, process};
 use lighter_domain::{Container, Error, Result};
 use lighter_network::Attachment;
-use lighter_supervisor_proto::{self as proto, Launch, LogFile, Rootfs, files};
+use lighter_supervisor_proto::{self as proto, ImageMount, Launch, LogFile, Rootfs, files};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,7 @@ pub(crate) struct Prepared {
     rootfs: Rootfs,
     seccomp: Option<PathBuf>,
     pub groups: proto::Cgroups,
+    images: Vec<ImageMount>,
 }
 
 impl Inner {
@@ -46,6 +47,7 @@ impl Inner {
         let host = &container.host_config;
         self.volumes.acquire(container, container.id.as_str())?;
         crate::volumes::check_parts(container)?;
+        let images = self.image_mounts(container)?;
         let rootfs = self.make_layer(container)?;
         let layers = std::iter::once(&rootfs.upper).chain(&rootfs.lower).map(PathBuf::as_path);
         let view = View::open(layers).context("cannot open the container's layers")?;
@@ -61,7 +63,7 @@ impl Inner {
         let devices = devices::of(host.privileged, &host.devices)?;
         let limits = Limits::of(host, &devices)?;
         let groups = self.cgroups.create(container, &limits)?;
-        Ok(Prepared { modes, user, caps, devices, rootfs, seccomp, groups })
+        Ok(Prepared { modes, user, caps, devices, rootfs, seccomp, groups, images })
     }
 
     /// As dockerd: a working directory that is missing is made, in the mount that it is on.
@@ -125,6 +127,7 @@ impl Inner {
             log: self.log_file(container)?,
             cgroups: p.groups.clone(),
             seccomp: p.seccomp.clone(),
+            images: p.images.clone(),
             pins: spec::mounts::pins(container, &self.layout),
             netns: p.modes.own_network(),
             joins_ipc: p.modes.ipc == Ipc::Joined,

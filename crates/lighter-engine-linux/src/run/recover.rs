@@ -113,7 +113,7 @@ impl Inner {
     /// Removes whatever belongs to no container of `known`.
     pub(crate) async fn reconcile(self: &Arc<Self>, containers: &[Arc<Container>]) -> Result<()> {
         for container in containers {
-            self.note_image(container);
+            self.note_images(container);
         }
         // Those that run wait for answers.
         self.reopen_names(containers).await;

@@ -33,7 +33,7 @@ pub(crate) fn all(container: &Container, layout: &Layout, modes: &Modes, init: O
                 }
                 user.push(made);
             }
-            MountKind::Volume => user.push(volume(container, point, layout)),
+            MountKind::Volume | MountKind::Image => user.push(whole_or_part(container, point, layout)),
             MountKind::Tmpfs => {}
         }
     }
@@ -145,26 +145,28 @@ fn bind(point: &MountPoint, asked: Option<&Asked>) -> Result<Mount> {
     Ok(mount("bind", source, &clean(&point.destination), options))
 }
 
-/// A volume's files, or the part of them that the supervisor pinned.
-fn volume(container: &Container, point: &MountPoint, layout: &Layout) -> Mount {
-    let source = if point.subpath.is_empty() { PathBuf::from(&point.source) } else { pin_of(container, point, layout).at };
+/// The files of a volume or image, or the part of them that the supervisor pinned.
+fn whole_or_part(container: &Container, point: &MountPoint, layout: &Layout) -> Mount {
+    let pin = pin_of(container, point, layout);
+    let source = if point.subpath.is_empty() { pin.root } else { pin.at };
     let access = if point.rw { "rw" } else { "ro" };
     mount("bind", source, &clean(&point.destination), words(&["rbind", access, "rprivate"]))
 }
 
-/// What the supervisor is to open for a mount of a part of a volume.
+/// What the supervisor is to open for a mount of a part of a volume or image.
 fn pin_of(container: &Container, point: &MountPoint, layout: &Layout) -> Pin {
     let number = container.mounts.iter().position(|m| m.destination == point.destination).unwrap_or(0);
-    Pin {
-        root: PathBuf::from(&point.source),
-        path: PathBuf::from(&point.subpath),
-        at: layout.run_dir(&container.id).join("pins").join(number.to_string()),
-    }
+    let root = match point.kind {
+        MountKind::Image => crate::image_mounts::place(layout, &container.id, number),
+        MountKind::Bind | MountKind::Volume | MountKind::Tmpfs => PathBuf::from(&point.source),
+    };
+    Pin { root, path: PathBuf::from(&point.subpath), at: layout.run_dir(&container.id).join("pins").join(number.to_string()) }
 }
 
 /// All that the supervisor is to open before the mounts are made.
 pub(crate) fn pins(container: &Container, layout: &Layout) -> Vec<Pin> {
-    let parts = crate::volumes::of(container).filter(|m| !m.subpath.is_empty());
+    let whole = |m: &&MountPoint| m.subpath.is_empty() || matches!(m.kind, MountKind::Bind | MountKind::Tmpfs);
+    let parts = container.mounts.iter().filter(|m| !whole(m));
     parts.map(|m| pin_of(container, m, layout)).collect()
 }
 

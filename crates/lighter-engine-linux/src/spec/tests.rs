@@ -80,6 +80,7 @@ fn a_users_mount_takes_the_place_of_a_default_one() {
         create_source: false,
         recursive: true,
         subpath: String::new(),
+        image_id: String::new(),
         copy_up: false,
         anonymous: false,
     };

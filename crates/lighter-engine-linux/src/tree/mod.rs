@@ -182,7 +182,7 @@ impl Inner {
         Ok(Stopped {
             layer,
             target,
-            mounts: view::mounts_of(container, &self.layout),
+            mounts: view::mounts_of(container, &self.layout, |point| self.layers_of(point))?,
             // Reading needs no lock: it never touches the writable layer.
             held: (access == Access::Write).then_some(held),
             volumes: Some(self.volumes.borrow(container)?),

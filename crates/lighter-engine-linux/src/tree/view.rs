@@ -9,7 +9,7 @@ use crate::run::Held;
 use crate::spec::mounts::clean;
 use crate::sys::set_mount_read_only;
 use crate::volumes::InUse;
-use lighter_domain::container::MountKind;
+use lighter_domain::container::{MountKind, MountPoint};
 use lighter_domain::{Container, Error, Result};
 use lighter_image::open_below;
 use lighter_supervisor_proto::Rootfs;
@@ -77,12 +77,19 @@ pub(crate) struct Stopped {
 
 /// Something of the host's in the container.
 pub(crate) struct Bind {
-    source: PathBuf,
-    /// Of a volume: the part of it.
+    source: Origin,
+    /// Of a volume or image: the part of it.
     subpath: PathBuf,
     destination: PathBuf,
     rw: bool,
     recursive: bool,
+}
+
+#[derive(Debug)]
+enum Origin {
+    Path(PathBuf),
+    /// An image's layers, topmost first.
+    Layers(Vec<PathBuf>),
 }
 
 /// Where the kernel's own file systems are, which are not the container's files. What the user put there is.
@@ -95,28 +102,34 @@ pub(crate) fn kernels_own(container: &Container) -> Vec<&'static str> {
     ["/proc", "/sys", "/dev"].into_iter().filter(|path| !asked(path)).collect()
 }
 
-/// What a container that does not run would have mounted, outermost first. tmpfs are empty then, and left out.
-pub(crate) fn mounts_of(container: &Container, layout: &Layout) -> Vec<Bind> {
+/// What a container that does not run would have mounted, outermost first. tmpfs are empty then, and left out. `layers` gives
+/// those of a mount's image.
+pub(crate) fn mounts_of(
+    container: &Container,
+    layout: &Layout,
+    layers: impl Fn(&MountPoint) -> Result<Vec<PathBuf>>,
+) -> Result<Vec<Bind>> {
     let points = container.mounts.iter().filter(|m| m.kind != MountKind::Tmpfs && !m.source.is_empty());
-    let mut all: Vec<Bind> = points
-        .map(|m| Bind {
-            source: PathBuf::from(&m.source),
-            subpath: PathBuf::from(&m.subpath),
-            destination: clean(&m.destination),
-            rw: m.rw,
-            recursive: m.recursive,
-        })
-        .collect();
+    let one = |m: &MountPoint| {
+        let source = match m.kind {
+            MountKind::Image => Origin::Layers(layers(m)?),
+            MountKind::Bind | MountKind::Volume | MountKind::Tmpfs => Origin::Path(PathBuf::from(&m.source)),
+        };
+        let (subpath, destination) = (PathBuf::from(&m.subpath), clean(&m.destination));
+        Ok(Bind { source, subpath, destination, rw: m.rw, recursive: m.recursive })
+    };
+    let mut all: Vec<Bind> = points.map(one).collect::<Result<_>>()?;
     let id = &container.id;
     for (source, name) in
         [(layout.resolv_conf(id), "/etc/resolv.conf"), (layout.hostname(id), "/etc/hostname"), (layout.hosts(id), "/etc/hosts")]
     {
         if !all.iter().any(|m| m.destination == Path::new(name)) {
+            let source = Origin::Path(source);
             all.push(Bind { source, destination: name.into(), rw: true, recursive: false, subpath: PathBuf::new() });
         }
     }
     all.sort_by_key(|m| m.destination.components().count());
-    all
+    Ok(all)
 }
 
 impl View {
@@ -148,11 +161,14 @@ impl View {
         let make = move || -> io::Result<OwnedFd> {
             unshare(CloneFlags::CLONE_NEWNS)?;
             mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
+            // First, for images need the target for a moment.
+            let trees = stopped.mounts.iter().map(|bind| bind.tree(&stopped.target).map_err(|e| bind.told(&e)));
+            let trees = trees.collect::<io::Result<Vec<_>>>()?;
             let root = stopped.mount_layers(writable)?;
-            for bind in &stopped.mounts {
-                bind.mount_in(&root).map_err(|e| {
-                    io::Error::new(e.kind(), format!("{} at {}: {e}", bind.source.display(), bind.destination.display()))
-                })?;
+            for (bind, tree) in stopped.mounts.iter().zip(trees) {
+                // A source that is not there is not mounted.
+                let Some(tree) = tree else { continue };
+                bind.mount_in(&root, &tree).map_err(|e| bind.told(&e))?;
             }
             Ok(root)
         };
@@ -262,30 +278,68 @@ fn mount_overlay(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path) ->
     Ok(move_mount(&made, c"", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }
 
+/// Mounts an image's layers on the target, an empty directory, which is their lowest: an overlay that nobody writes to wants
+/// two. `false`: there are none, and the target is what they look like.
+fn mount_image(layers: &[PathBuf], target: &Path) -> io::Result<bool> {
+    if layers.is_empty() {
+        return Ok(false);
+    }
+    let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for layer in layers.iter().map(PathBuf::as_path).chain([target]) {
+        fsconfig_set_string(&fs, "lowerdir+", layer)?;
+    }
+    fsconfig_create(&fs)?;
+    let made = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+    move_mount(&made, c"", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    Ok(true)
+}
+
 impl Bind {
-    /// A source that is not there is not mounted. The place is found once, as a descriptor, and mounted on as such.
-    fn mount_in(&self, root: &OwnedFd) -> io::Result<()> {
-        let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    /// What is to be mounted, attached to nothing. `None`: it is not there.
+    fn tree(&self, target: &Path) -> io::Result<Option<OwnedFd>> {
+        let tree = match &self.source {
+            Origin::Path(path) => self.tree_of(path),
+            Origin::Layers(layers) => {
+                let mounted = mount_image(layers, target)?;
+                let tree = self.tree_of(target);
+                if mounted {
+                    unmount(target, UnmountFlags::DETACH)?;
+                }
+                tree
+            }
+        };
+        match tree {
+            Err(Errno::NOENT) => Ok(None),
+            tree => Ok(Some(tree?)),
+        }
+    }
+
+    fn tree_of(&self, path: &Path) -> Result<OwnedFd, Errno> {
+        let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
         if self.recursive {
             flags |= OpenTreeFlags::AT_RECURSIVE;
         }
-        let opened = rustix::fs::open(&self.source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).and_then(|root| {
-            match self.subpath.as_os_str().as_bytes() {
-                b"" => Ok(root),
-                part => open_below(&root, part, OFlags::PATH, ResolveFlags::empty()),
-            }
-        });
-        let source = match opened {
-            Err(Errno::NOENT) => return Ok(()),
-            opened => open_tree(&opened?, c"", flags | OpenTreeFlags::AT_EMPTY_PATH)?,
+        let root = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let opened = match self.subpath.as_os_str().as_bytes() {
+            b"" => root,
+            part => open_below(&root, part, OFlags::PATH, ResolveFlags::empty())?,
         };
+        open_tree(&opened, c"", flags)
+    }
+
+    /// The place is found once, as a descriptor, and mounted on as such.
+    fn mount_in(&self, root: &OwnedFd, tree: &OwnedFd) -> io::Result<()> {
         if !self.rw {
-            set_mount_read_only(source.as_fd())?;
+            set_mount_read_only(tree.as_fd())?;
         }
-        let is_dir = rustix::fs::FileType::from_raw_mode(fstat(&source)?.st_mode) == rustix::fs::FileType::Directory;
+        let is_dir = rustix::fs::FileType::from_raw_mode(fstat(tree)?.st_mode) == rustix::fs::FileType::Directory;
         let place = mount_point(root, &self.destination, is_dir)?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-        Ok(move_mount(&source, c"", &place, c"", flags)?)
+        Ok(move_mount(tree, c"", &place, c"", flags)?)
+    }
+
+    fn told(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("{:?} at {}: {error}", self.source, self.destination.display()))
     }
 }
 

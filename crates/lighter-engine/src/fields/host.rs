@@ -1,6 +1,6 @@
 //! `HostConfig` without its `Resources`.
 
-use super::{Decision, Field, daemon, ignored, inside, later, runs};
+use super::{Decision, Field, daemon, ignored, inside, runs};
 use lighter_domain::host_config::Mount;
 use lighter_domain::{Container, host_config::BindOptions};
 
@@ -19,7 +19,7 @@ pub(super) const FIELDS: &[Field] = &[
     daemon("HostConfig.VolumesFrom", "--volumes-from"),
     runs("HostConfig.Mounts", "--mount", |c| !c.host_config.mounts.is_empty())
         .parts(&["Target", "Source", "Type", "ReadOnly"])
-        .remark("types bind, volume and tmpfs"),
+        .remark("types bind, volume, tmpfs and image"),
     ignored("HostConfig.Mounts.Consistency", "", "a hint to Docker Desktop for Mac"),
     runs("HostConfig.Mounts.BindOptions", "--mount bind-...", |c| binds(c, |b| *b != BindOptions::default())).parts(&[
         "Propagation",
@@ -36,7 +36,7 @@ pub(super) const FIELDS: &[Field] = &[
         "DriverConfig.Options",
         "Subpath",
     ]),
-    later("HostConfig.Mounts.ImageOptions", "--mount type=image", "image mounts", |_| false).except(&[]).parts(&["Subpath"]),
+    runs("HostConfig.Mounts.ImageOptions", "--mount image-subpath=", |c| mounts(c, |m| m.image.is_some())).parts(&["Subpath"]),
     runs("HostConfig.Mounts.TmpfsOptions", "--mount tmpfs-...", |c| mounts(c, |m| m.tmpfs.is_some())).parts(&[
         "SizeBytes",
         "Mode",

@@ -110,10 +110,6 @@ const fn inside(name: &'static str, flags: &'static str) -> Field {
     Field::new(name, flags, Decision::Honoured, |_| false).except(UNSEEN)
 }
 
-const fn later(name: &'static str, flags: &'static str, what: &'static str, asked: fn(&Container) -> bool) -> Field {
-    Field::new(name, flags, Decision::NotYet(what), asked).except(RECORDS)
-}
-
 const fn ignored(name: &'static str, flags: &'static str, why: &'static str) -> Field {
     Field::new(name, flags, Decision::Ignored(why), |_| false)
 }

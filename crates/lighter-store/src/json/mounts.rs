@@ -111,6 +111,8 @@ struct MountPointDef {
     #[serde(default)]
     subpath: String,
     #[serde(default)]
+    image_id: String,
+    #[serde(default)]
     copy_up: bool,
     #[serde(default)]
     anonymous: bool,
@@ -122,4 +124,5 @@ enum MountKindDef {
     Bind,
     Volume,
     Tmpfs,
+    Image,
 }

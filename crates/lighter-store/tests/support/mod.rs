@@ -245,7 +245,7 @@ impl Random {
 
     fn mount_point(&mut self) -> MountPoint {
         MountPoint {
-            kind: [MountKind::Bind, MountKind::Volume, MountKind::Tmpfs][self.below(3)],
+            kind: [MountKind::Bind, MountKind::Volume, MountKind::Tmpfs, MountKind::Image][self.below(4)],
             name: self.text(),
             source: self.text(),
             destination: self.text(),
@@ -256,6 +256,7 @@ impl Random {
             create_source: self.flag(),
             recursive: self.flag(),
             subpath: self.text(),
+            image_id: self.text(),
             copy_up: self.flag(),
             anonymous: self.flag(),
         }

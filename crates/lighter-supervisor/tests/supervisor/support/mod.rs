@@ -78,6 +78,7 @@ impl Container {
             fs::create_dir_all(dir).unwrap();
         }
         let launch = Launch {
+            images: Vec::new(),
             pins: Vec::new(),
             id: id.clone(),
             rootfs: Rootfs { lower: vec![busybox().to_owned()], upper: layers.join("upper"), work: layers.join("work") },
