@@ -1,5 +1,6 @@
 //! Request bodies in, response bodies out.
 
+use crate::arriving::Arriving;
 use crate::failure::Failure;
 use axum::body::Body;
 use axum::response::Response;
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use lighter_engine::ByteStream;
 use lighter_wire::{BodyError, Decode, json};
 use tokio_util::io::{ReaderStream, StreamReader};
@@ -19,7 +20,7 @@ const MOST_JSON: usize = 4 << 20;
 const PIECE: usize = 128 << 10;
 
 /// Reads a JSON body; `None` when there is none.
-pub async fn read_json<T: Decode>(headers: &HeaderMap, body: Incoming, root: &str) -> Result<Option<T>, Failure> {
+pub async fn read_json<T: Decode>(headers: &HeaderMap, body: Arriving, root: &str) -> Result<Option<T>, Failure> {
     check_content_type(headers, &body)?;
     let bytes = read(body).await?;
     match json::read(&bytes, root) {
@@ -30,7 +31,7 @@ pub async fn read_json<T: Decode>(headers: &HeaderMap, body: Incoming, root: &st
 }
 
 /// Reads a whole body, up to the bound for JSON.
-pub async fn read(body: Incoming) -> Result<Bytes, Failure> {
+pub async fn read(body: Arriving) -> Result<Bytes, Failure> {
     match Limited::new(body, MOST_JSON).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(e) if e.is::<LengthLimitError>() => Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "http: request body too large")),
@@ -39,7 +40,7 @@ pub async fn read(body: Incoming) -> Result<Bytes, Failure> {
 }
 
 /// As dockerd: a body must be declared as JSON, an absent one need not be.
-fn check_content_type(headers: &HeaderMap, body: &Incoming) -> Result<(), Failure> {
+fn check_content_type(headers: &HeaderMap, body: &Arriving) -> Result<(), Failure> {
     let declared = headers.get(header::CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes()));
     let declared = match declared {
         None if body.is_end_stream() => return Ok(()),
@@ -63,7 +64,7 @@ fn check_content_type(headers: &HeaderMap, body: &Incoming) -> Result<(), Failur
 }
 
 /// A body as a stream of bytes: nothing is read before it is asked for.
-pub fn into_reader(body: Incoming) -> ByteStream {
+pub fn into_reader(body: Arriving) -> ByteStream {
     Box::pin(StreamReader::new(body.into_data_stream().map_err(std::io::Error::other)))
 }
 

@@ -1,5 +1,6 @@
 //! One request as a handler gets it: the daemon, the path's parameters, the query, the body, and its record.
 
+use crate::arriving::Arriving;
 use crate::body;
 use crate::failure::Failure;
 use crate::hijack::Line;
@@ -9,7 +10,6 @@ use crate::shapes::Shapes;
 use crate::version::ApiVersion;
 use axum::response::Response;
 use http::HeaderMap;
-use hyper::body::Incoming;
 use lighter_core::Daemon;
 use lighter_domain::filter::Filters;
 use lighter_engine::ByteStream;
@@ -33,7 +33,7 @@ pub struct Call {
     pub query: Query,
     pub headers: HeaderMap,
     /// Until it is read.
-    pub body: Option<Incoming>,
+    pub body: Option<Arriving>,
     pub ticket: Ticket,
     /// Of the socket that it came by.
     pub policy: Arc<Policy>,

@@ -1,5 +1,6 @@
 //! One request from its arrival to its answer: route, run, record, head.
 
+use crate::arriving::Arriving;
 use crate::body;
 use crate::call::{Answer, Call, Query};
 use crate::failure::Failure;
@@ -42,6 +43,7 @@ impl Dispatch {
     pub async fn answer(self, request: Request<Incoming>, line: Line, hold_eof: Arc<AtomicBool>) -> Response {
         self.activity.notify_one();
         let (parts, body) = request.into_parts();
+        let body = Arriving::new(body, &parts.headers);
         let id = record::request_id();
         let ticket = match self.record {
             true => Ticket::open(&self.daemon, &parts.method, &parts.uri, &parts.headers, &id),

@@ -7,6 +7,7 @@
 //! The routes are matched by a table of our own (`router`) and not by axum's router: dockerd's paths have a name of any number of
 //! segments in their middle (`/images/{name:.*}/json`), which axum's patterns cannot say. Bodies and responses are axum's.
 
+mod arriving;
 mod body;
 mod call;
 mod convert;

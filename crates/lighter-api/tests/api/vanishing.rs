@@ -117,6 +117,54 @@ fn open_streams_do_not_hold_up_the_daemons_end() {
 }
 
 #[test]
+fn who_is_refused_before_a_small_body_keeps_the_connection() {
+    let api = Api::start();
+    let mut conn = api.connect();
+    let small = vec![b' '; 200 << 10];
+    for path in ["/containers/nobody/archive?path=/", "/nowhere", "/v1.99/containers/x/archive"] {
+        conn.write(format!("PUT {path} HTTP/1.1\r\nHost: d\r\nContent-Length: {}\r\n\r\n", small.len()).as_bytes());
+        let head = conn.head();
+        assert!(head.starts_with("HTTP/1.1 40"), "{path}: {head}");
+        conn.until("}\n");
+        conn.write(&small);
+        conn.request("GET", "/_ping", "", b"");
+        conn.until("\r\n\r\nOK");
+    }
+    // In pieces, whose number nobody knows.
+    conn.write(b"PUT /containers/nobody/archive?path=/ HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert!(conn.head().starts_with("HTTP/1.1 404 "));
+    conn.until("}\n");
+    conn.write(b"3\r\nabc\r\n0\r\n\r\n");
+    conn.request("GET", "/_ping", "", b"");
+    conn.until("\r\n\r\nOK");
+}
+
+#[test]
+fn a_large_body_after_a_refusal_costs_the_connection() {
+    let api = Api::start();
+    let put = "PUT /containers/nobody/archive?path=/ HTTP/1.1\r\nHost: d\r\n";
+    // By far: the last that had come when the patience was over is taken, too.
+    let large = 2 << 20;
+    for length in [format!("Content-Length: {large}\r\n\r\n"), format!("Transfer-Encoding: chunked\r\n\r\n{large:x}\r\n")] {
+        let mut conn = api.connect();
+        conn.write(format!("{put}{length}").as_bytes());
+        assert!(conn.head().starts_with("HTTP/1.1 404 "));
+        conn.until("}\n");
+        // It may be gone by now.
+        conn.write_what_is_taken(&vec![b' '; large]);
+        conn.write_what_is_taken(b"\r\n0\r\n\r\nGET /_ping HTTP/1.1\r\nHost: d\r\n\r\n");
+        assert_eq!(String::from_utf8_lossy(&conn.drain()), "");
+    }
+    // Who waits to be asked for the body is not.
+    let mut conn = api.connect();
+    conn.write(format!("{put}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n").as_bytes());
+    assert!(conn.head().starts_with("HTTP/1.1 404 "));
+    conn.until("}\n");
+    conn.half_close();
+    assert_eq!(String::from_utf8_lossy(&conn.drain()), "");
+}
+
+#[test]
 fn who_is_refused_half_way_through_a_body_can_send_the_rest() {
     const SIZE: usize = 3 << 20;
     let api = Api::start();
