@@ -11,15 +11,16 @@ const SERVICES: usize = 20;
 
 struct Project {
     dir: tempfile::TempDir,
-    port: u16,
+    /// Of `s0` and `s10`.
+    ports: [u16; 2],
 }
 
 impl Project {
     fn new() -> Self {
-        let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
+        let (dir, own) = (tempfile::tempdir().unwrap(), [free_port(), free_port()]);
         let mut yaml = "services:\n".to_owned();
         for n in 0..SERVICES {
-            let ports = if n % 10 == 0 { format!(", ports: ['{}:80']", port + n as u16 / 10) } else { String::new() };
+            let ports = if n % 10 == 0 { format!(", ports: ['{}:80']", own[n / 10]) } else { String::new() };
             yaml += &format!("  s{n}: {{image: busybox, command: [sh, -c, {SERVER:?}], volumes: ['v{n}:/v']{ports}}}\n");
         }
         yaml += "volumes:\n";
@@ -27,7 +28,7 @@ impl Project {
             yaml += &format!("  v{n}:\n");
         }
         std::fs::write(dir.path().join("compose.yaml"), yaml).unwrap();
-        Self { dir, port }
+        Self { dir, ports: own }
     }
 
     fn start(&self, daemon: &Daemon, args: &[&str]) -> Running {
@@ -46,7 +47,7 @@ impl Project {
             let at = inspect(daemon, name)["NetworkSettings"]["Networks"]["twenty_default"]["IPAddress"].clone();
             assert_eq!(found(daemon, running[0].0, service), at.as_str().unwrap(), "{service}");
         }
-        for (n, port) in [(0, self.port), (10, self.port + 1)] {
+        for (n, port) in [(0, self.ports[0]), (10, self.ports[1])] {
             if running.iter().any(|(_, service)| *service == format!("s{n}")) {
                 eventually("a published port answers", || ask(port).filter(|word| word == "hello"));
             }
