@@ -1,6 +1,7 @@
 //! The operations on one container: each finds it, asks its actor or engine, and words what went wrong.
 
 use crate::actor::{Command, Reply, grace, stop_signal};
+use crate::attached;
 use crate::daemon::Daemon;
 use crate::detach::DetachKeys;
 use crate::events::of_container;
@@ -99,7 +100,9 @@ impl Daemon {
         let result = Box::pin(async move {
             let gone = || Error::internal("the daemon stops");
             let exit_code = life.wait_for(done).await.map_err(|_| gone())?.last.as_ref().map_or(0, |exit| exit.code);
-            drop(entry);
+            if !at_once {
+                attached::passed_on(&entry).await;
+            }
             Ok(Waited { exit_code, error: None })
         });
         Ok(Waiting { result })
@@ -107,7 +110,8 @@ impl Daemon {
 
     pub async fn attach(&self, reference: &str, request: AttachRequest) -> Result<Attached> {
         let keys = DetachKeys::parse(&request.detach_keys)?;
-        let container = self.entry(reference)?.snapshot();
+        let entry = self.entry(reference)?;
+        let container = entry.snapshot();
         if let Decision::Denied(reason) = decide(&container.state, Request::Attach) {
             return Err(wording::denied(&container, Request::Attach, reason));
         }
@@ -122,7 +126,7 @@ impl Daemon {
             let attach = shared.engine.attach().ok_or_else(|| shared.lacks("attaching"))?;
             let stdin = request.stdin && container.config.open_stdin;
             let options = AttachOptions { stdin, stdout: request.stdout, stderr: request.stderr };
-            Some(shared.bounded("attaching", attach.attach(&container, options)).await?)
+            Some(attached::counted(entry, shared.bounded("attaching", attach.attach(&container, options)).await?))
         } else {
             None
         };

@@ -5,6 +5,7 @@
 //! one per operation; their errors carry the kind and the words that the client gets.
 
 mod actor;
+mod attached;
 mod changes;
 mod config;
 mod containers;

@@ -15,6 +15,8 @@ pub(crate) struct Entry {
     pub id: ContainerId,
     snapshot: RwLock<Arc<Container>>,
     pub life: watch::Sender<Life>,
+    /// Attachments whose output has not ended.
+    pub attached: watch::Sender<usize>,
     pub commands: mpsc::Sender<Command>,
     /// When a client last asked for it.
     pub access: Access,
@@ -38,6 +40,7 @@ impl Entry {
             id: container.id.clone(),
             snapshot: RwLock::new(container),
             life: watch::Sender::new(life),
+            attached: watch::Sender::new(0),
             commands,
             access: Access::default(),
         }

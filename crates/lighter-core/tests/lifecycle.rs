@@ -193,6 +193,27 @@ async fn attach_before_start_sees_everything() {
 }
 
 #[tokio::test]
+async fn what_was_printed_is_passed_on_before_the_end_is_told() {
+    let w = world().await;
+    w.daemon.create(request("aa", &["echo", "hello"])).await.unwrap();
+    let request = AttachRequest { stream: true, stdout: true, ..AttachRequest::default() };
+    let attached = w.daemon.attach("aa", request.clone()).await.unwrap();
+    let deaf = w.daemon.attach("aa", request).await.unwrap();
+    let mut waiting = w.daemon.wait("aa", WaitCondition::NextExit).unwrap().result;
+    w.daemon.start_container("aa").await.unwrap();
+    while w.daemon.resolve("aa").unwrap().exit.is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // The end is known, and not told while nobody has read.
+    assert!(futures::poll!(&mut waiting).is_pending());
+    let mut out = Vec::new();
+    attached.session.unwrap().output.read_to_end(&mut out).await.unwrap();
+    assert_eq!(&out[8..], b"hello\n");
+    drop(deaf);
+    assert_eq!(waiting.await.unwrap().exit_code, 0);
+}
+
+#[tokio::test]
 async fn a_policy_restarts_with_backoff_until_the_user_stops_it() {
     let w = world().await;
     let mut r = request("again", &["false"]);
