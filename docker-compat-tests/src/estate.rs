@@ -83,7 +83,11 @@ impl Estate {
             seen = format!("told: {told:#?}\nthere: {there:#?}");
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
-        panic!("what the machine has is not what the daemon says\n{seen}");
+        let logs = std::fs::read_dir(roots).into_iter().flatten().flatten().map(|entry| entry.path());
+        let logs =
+            logs.filter(|path| path.extension().is_some_and(|e| e == "log")).map(|path| (std::fs::read_to_string(&path), path));
+        let said: String = logs.filter_map(|(text, path)| Some(format!("{}:\n{}\n", path.display(), text.ok()?))).collect();
+        panic!("what the machine has is not what the daemon says\n{seen}\n{said}");
     }
 
     /// Waits until nothing is left of a daemon that was ended: no table, no bridge, no interface.

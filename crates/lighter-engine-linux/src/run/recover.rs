@@ -87,15 +87,28 @@ impl Inner {
         self.autopsy(id).await.ok().map(FoundState::Exited)
     }
 
+    /// A container that ran when its addresses and ports were taken again runs for whoever lists it, though it has ended since:
+    /// who waits for it hears so at once, and only he lets go of what it held.
+    fn as_recovered(&self, id: &ContainerId, state: FoundState) -> FoundState {
+        let known = self.runs.known(id).map(|slot| slot.state());
+        let dir = self.layout.run_dir(id);
+        match (state, known, files::ready(&dir)) {
+            (FoundState::Exited(_), Some(RunState::Running { pid }), Some(Ready::Started { started_at, .. })) => {
+                let placement = self.placement(None, &files::attachment(&dir).unwrap_or_default());
+                FoundState::Running { pid, started_at: files::time_of(started_at), paused: false, placement }
+            }
+            (state, ..) => state,
+        }
+    }
+
     /// What is there: containers with a run, then those that have only a writable layer.
     pub(crate) async fn list(self: &Arc<Self>) -> Result<Vec<Found>> {
         let mut found = Vec::new();
         let mut seen = HashSet::new();
         for id in self.run_ids().await? {
-            if let Some(state) = self.look(&id).await {
-                seen.insert(id.clone());
-                found.push(Found { id, state });
-            }
+            let Some(state) = self.look(&id).await else { continue };
+            seen.insert(id.clone());
+            found.push(Found { state: self.as_recovered(&id, state), id });
         }
         let this = Arc::clone(self);
         let made = tokio::task::spawn_blocking(move || this.snapshots.list()).await.context("listing was broken off")?;
