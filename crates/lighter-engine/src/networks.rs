@@ -17,7 +17,8 @@ pub trait Networks: Send + Sync {
     /// All of them, those included that nobody made (`bridge`, `host`, `none`). Cheap.
     async fn list(&self) -> Result<Vec<Arc<Network>>>;
 
-    /// Makes one under a new id. Its name is free. One that only holds a configuration is kept ([`configuration`]). Fails with dockerd's words where the pools overlap or an option is wrong.
+    /// Makes one under a new id. Its name is free. One that only holds a configuration is kept ([`configuration`]). Fails with
+    /// dockerd's words where the pools overlap or an option is wrong.
     async fn create(&self, new: NewNetwork) -> Result<Arc<Network>>;
 
     /// Removes one that no running container is on. One that is not there is a success.

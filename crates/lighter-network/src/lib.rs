@@ -11,8 +11,7 @@
 //! - `links` and `firewall` (with `maps` and `flows` for published ports) say what to ask of the kernel, `netlink` asks it; `watch`
 //!   notices when somebody else changes rules.
 //! - `netns` makes and enters namespaces. `leases`, `range` and `pools` decide on addresses. `ports` holds ports of the host,
-//!   `relay` passes on what the firewall cannot, and `ways`
-//!   has where they lead. `state` remembers the default network.
+//!   `relay` passes on what the firewall cannot, and `ways` has where they lead. `state` remembers the default network.
 //! - [`resolv`] and [`hosts`] are pure text.
 //! - [`dns`] answers containers on user-defined networks.
 

@@ -1,8 +1,8 @@
 //! Published ports as elements of nftables maps: what a packet is for, and where it goes instead.
 //!
-//! There are four maps and two sets. The maps: for either family, one whose keys have the address that a port is bound to, and one for ports that are
-//! bound to all addresses of the machine. The sets have the ports of containers that are reached by their own addresses. To publish a port is to add
-//! one element, whatever else there is.
+//! There are four maps and two sets. The maps: for either family, one whose keys have the address that a port is bound to, and
+//! one for ports that are bound to all addresses of the machine. The sets have the ports of containers that are reached by
+//! their own addresses. To publish a port is to add one element, whatever else there is.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -174,13 +174,13 @@ impl Inner {
         std::fs::write(&path, text).at("cannot write", &path)
     }
 
-    /// After a daemon's death, of a container that runs: lines of its `hosts` for addresses that it was about to lose. Blocking.
-    pub(crate) fn mend_hosts(&self, container: &Container) -> Result<()> {
+    /// After a daemon's death, of a container that runs: lines of its `hosts` for addresses that it was about to lose.
+    /// `subnets` are those of all networks. Blocking.
+    pub(crate) fn mend_hosts(&self, container: &Container, subnets: &[ipnet::IpNet]) -> Result<()> {
         let modes = Modes::of(container, self.cgroups.is_v2())?;
         let Some(attachment) = self.networks.attachment(container.id.as_str()).filter(|_| modes.network == Network::Own) else {
             return Ok(());
         };
-        let subnets: Vec<_> = self.all_networks().iter().flat_map(|n| n.ipam.pools.clone()).map(|pool| pool.subnet).collect();
         let gateway = IpAddr::V4(self.networks.info().gateway);
         let extra = extra_hosts(container, Some(gateway)).unwrap_or_default();
         let ours = |ip: &IpAddr| subnets.iter().any(|net| net.contains(ip)) && !extra.iter().any(|entry| entry.ip == *ip);

@@ -97,7 +97,6 @@ impl Inner {
     /// Writes the run directory's files for the supervisor.
     pub(crate) fn write_launch(&self, container: &Container, p: &Prepared) -> Result<()> {
         let run_dir = self.layout.run_dir(&container.id);
-        super::start::make_private_dir(&run_dir)?;
         let init = self.init_program(container)?;
         let input = spec::Input {
             container,

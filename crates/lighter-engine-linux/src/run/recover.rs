@@ -63,20 +63,13 @@ impl Inner {
         for _ in 0..STARTING {
             match tokio::time::timeout(PATIENCE, client::ask(&dir, &Request::Status)).await {
                 Ok(Ok(Reply::Status { pid, started_at })) if files::exit(&dir).is_none() => {
-                    return Some(FoundState::Running {
-                        pid,
-                        started_at: files::time_of(started_at),
-                        paused: Cgroups::is_frozen(&launch.cgroups),
-                        placement: self.placement(None, &files::attachment(&dir).unwrap_or_default()),
-                    });
+                    return Some(self.as_running(&dir, pid, started_at, Cgroups::is_frozen(&launch.cgroups)));
                 }
                 Ok(Err(e)) if socket::is_gone(&e) => break,
                 Err(_) => {
                     // Wedged; what it said when it started still holds.
                     if let Some(Ready::Started { pid, started_at }) = files::ready(&dir) {
-                        let started_at = files::time_of(started_at);
-                        let placement = self.placement(None, &files::attachment(&dir).unwrap_or_default());
-                        return Some(FoundState::Running { pid, started_at, paused: false, placement });
+                        return Some(self.as_running(&dir, pid, started_at, false));
                     }
                     break;
                 }
@@ -87,18 +80,22 @@ impl Inner {
         self.autopsy(id).await.ok().map(FoundState::Exited)
     }
 
+    fn as_running(&self, dir: &Path, pid: u32, started_at: i64, paused: bool) -> FoundState {
+        let placement = self.placement(None, &files::attachment(dir).unwrap_or_default());
+        FoundState::Running { pid, started_at: files::time_of(started_at), paused, placement }
+    }
+
     /// A container that ran when its addresses and ports were taken again runs for whoever lists it, though it has ended since:
     /// who waits for it hears so at once, and only he lets go of what it held.
     fn as_recovered(&self, id: &ContainerId, state: FoundState) -> FoundState {
-        let known = self.runs.known(id).map(|slot| slot.state());
         let dir = self.layout.run_dir(id);
-        match (state, known, files::ready(&dir)) {
-            (FoundState::Exited(_), Some(RunState::Running { pid }), Some(Ready::Started { started_at, .. })) => {
-                let placement = self.placement(None, &files::attachment(&dir).unwrap_or_default());
-                FoundState::Running { pid, started_at: files::time_of(started_at), paused: false, placement }
-            }
-            (state, ..) => state,
+        if matches!(state, FoundState::Exited(_))
+            && let Some(RunState::Running { pid }) = self.runs.known(id).map(|slot| slot.state())
+            && let Some(Ready::Started { started_at, .. }) = files::ready(&dir)
+        {
+            return self.as_running(&dir, pid, started_at, false);
         }
+        state
     }
 
     /// What is there: containers with a run, then those that have only a writable layer.
@@ -145,8 +142,10 @@ impl Inner {
         let this = Arc::clone(self);
         let settle = move || {
             volumes.settle(&users);
+            let subnets =
+                this.all_networks().iter().flat_map(|n| n.ipam.pools.clone()).map(|pool| pool.subnet).collect::<Vec<_>>();
             for container in &users {
-                if let Err(error) = this.mend_hosts(container) {
+                if let Err(error) = this.mend_hosts(container, &subnets) {
                     tracing::warn!(container = %container.id, %error, "the hosts of a container could not be looked at");
                 }
             }

@@ -88,6 +88,7 @@ impl Inner {
             None => container,
         };
         held.dirty = true;
+        make_private_dir(&self.layout.run_dir(&container.id))?;
         let (hand_over, rest) = oneshot::channel();
         let made = {
             let (this, container) = (Arc::clone(self), container.clone());
@@ -150,7 +151,6 @@ impl Inner {
     /// same core, and nothing would overlap.
     fn summon(&self, held: &mut Held, container: &Container) -> Result<Summoned> {
         let run_dir = self.layout.run_dir(&container.id);
-        make_private_dir(&run_dir)?;
         let listener = match held.listener.take() {
             Some(listener) => listener,
             None => socket::bind(&run_dir).at("cannot bind the socket of", &run_dir)?,

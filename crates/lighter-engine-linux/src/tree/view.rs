@@ -242,7 +242,10 @@ impl Stopped {
     fn mount_layers(&self, writable: bool) -> io::Result<OwnedFd> {
         let Rootfs { lower, upper, work } = &self.layer;
         if writable {
-            mount_overlay(lower, upper, work, &self.target)?;
+            match lower.is_empty() {
+                true => rustix::mount::mount_bind(upper, &self.target)?,
+                false => mount_overlay(lower, Some((upper, work)), &self.target)?,
+            }
             return Ok(rustix::fs::open(&self.target, ROOT, Mode::empty())?);
         }
         mount("tmpfs", &self.target, "tmpfs", MountFlags::NODEV | MountFlags::NOSUID, Some(c"mode=0700,size=16m"))?;
@@ -255,22 +258,21 @@ impl Stopped {
         rustix::fs::chmod(&scratch, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
         std::os::unix::fs::chown(&scratch, Some(stat.st_uid), Some(stat.st_gid))?;
         let layers: Vec<PathBuf> = std::iter::once(upper).chain(lower).cloned().collect();
-        mount_overlay(&layers, &scratch, &work, &root)?;
+        mount_overlay(&layers, Some((&scratch, &work)), &root)?;
         Ok(rustix::fs::open(&root, ROOT, Mode::empty())?)
     }
 }
 
-/// As the supervisor mounts it, but for kernels that know `lowerdir+` only.
-fn mount_overlay(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> io::Result<()> {
-    if lower.is_empty() {
-        return Ok(rustix::mount::mount_bind(upper, target)?);
-    }
+/// As the supervisor mounts it, but for kernels that know `lowerdir+` only. `writable`: the upper and the work directory.
+fn mount_overlay(lower: &[PathBuf], writable: Option<(&Path, &Path)>, target: &Path) -> io::Result<()> {
     let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     for layer in lower {
         fsconfig_set_string(&fs, "lowerdir+", layer)?;
     }
-    fsconfig_set_string(&fs, "upperdir", upper)?;
-    fsconfig_set_string(&fs, "workdir", work)?;
+    if let Some((upper, work)) = writable {
+        fsconfig_set_string(&fs, "upperdir", upper)?;
+        fsconfig_set_string(&fs, "workdir", work)?;
+    }
     let _ = fsconfig_set_string(&fs, "index", "off");
     let _ = fsconfig_set_string(&fs, "metacopy", "off");
     fsconfig_create(&fs)?;
@@ -284,13 +286,7 @@ fn mount_image(layers: &[PathBuf], target: &Path) -> io::Result<bool> {
     if layers.is_empty() {
         return Ok(false);
     }
-    let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    for layer in layers.iter().map(PathBuf::as_path).chain([target]) {
-        fsconfig_set_string(&fs, "lowerdir+", layer)?;
-    }
-    fsconfig_create(&fs)?;
-    let made = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
-    move_mount(&made, c"", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    mount_overlay(&[layers, &[target.to_owned()]].concat(), None, target)?;
     Ok(true)
 }
 
