@@ -312,6 +312,12 @@ class Podman(Daemon):
         return dict(os.environ, TMPDIR=str(self.home), CONTAINERS_REGISTRIES_CONF=str(registries))
 
     def clean(self):
+        with contextlib.suppress(Exception):
+            self.remove_all()
+        # Each exec leaves one behind that would run podman once more after five minutes, beside whatever is measured then.
+        for pid in processes("conmon", str(self.home)):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
         super().clean()
         # Its parent groups, if empty: rmdir refuses the others.
         for group in sorted(Path("/sys/fs/cgroup").glob("*/libpod_parent/**/"), key=lambda p: -len(p.parts)):

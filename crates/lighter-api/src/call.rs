@@ -5,11 +5,11 @@ use crate::body;
 use crate::failure::Failure;
 use crate::hijack::Line;
 use crate::policy::Policy;
-use crate::record::Ticket;
+use crate::record::{Answered, Ticket};
 use crate::shapes::Shapes;
 use crate::version::ApiVersion;
 use axum::response::Response;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use lighter_core::Daemon;
 use lighter_domain::filter::Filters;
 use lighter_engine::ByteStream;
@@ -44,6 +44,11 @@ pub struct Call {
 }
 
 impl Call {
+    /// The daemon, for a change that is answered with `status` once it is stored. It is recorded in one step with that.
+    pub fn recorded(&self, status: StatusCode) -> Daemon {
+        self.daemon.recording(Answered { ticket: self.ticket.clone(), status })
+    }
+
     /// Reads a JSON body; `None` where there is none. `root` is what Go's errors call the type.
     pub async fn json<T: Decode>(&mut self, root: &str) -> Result<Option<T>, Failure> {
         match self.body.take() {

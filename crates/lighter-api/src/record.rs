@@ -4,9 +4,10 @@
 //! along ([`Ticket::take`]): a hijacked connection, a load that goes on after the headers. A record that is dropped unclosed
 //! is a client that went away, and is stored as such.
 
-use http::{HeaderMap, Method, header};
-use lighter_core::Daemon;
-use lighter_domain::{ShimEvent, ShimStatus};
+use http::{HeaderMap, Method, StatusCode, header};
+use lighter_core::{Daemon, Record};
+use lighter_domain::container::MountKind;
+use lighter_domain::{Container, ShimEvent, ShimStatus};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -140,10 +141,14 @@ impl Open {
     /// Closes and stores it; `durable`: committed before this returns.
     pub async fn close(mut self, status: u16, error: Option<&str>, durable: bool) {
         let Some(daemon) = self.daemon.take() else { return };
-        self.event.status = ShimStatus::of_http(status);
-        self.event.http_status = Some(status);
         self.event.error = error.map(|e| bounded(e, LONGEST_ERROR));
-        daemon.record(self.finished(), durable).await;
+        daemon.record(self.answered(status), durable).await;
+    }
+
+    fn answered(&mut self, status: u16) -> ShimEvent {
+        let mut event = self.finished();
+        (event.status, event.http_status) = (ShimStatus::of_http(status), Some(status));
+        event
     }
 
     fn finished(&mut self) -> ShimEvent {
@@ -209,20 +214,9 @@ impl Ticket {
         }
     }
 
-    /// Paths of the host that are asked for. Of very many, and of very long ones, the record keeps the beginning.
+    /// Paths of the host that are asked for.
     pub fn host_paths<'p>(&self, paths: impl IntoIterator<Item = &'p str>) {
-        self.edit(|e| {
-            for path in paths {
-                let path = bounded(path, LONGEST_PATH);
-                if e.host_paths.len() < MOST_PATHS && !e.host_paths.contains(&path) {
-                    e.host_paths.push(path);
-                }
-            }
-        });
-    }
-
-    pub fn not_honoured(&self, flags: &[String]) {
-        self.edit(|e| e.unsupported_flags = flags.to_vec());
+        self.edit(|e| add_host_paths(e, paths));
     }
 
     /// Takes the record along: whoever has it closes it.
@@ -234,6 +228,42 @@ impl Ticket {
         let open = self.take();
         if let Some(open) = open {
             open.close(status, error, durable).await;
+        }
+    }
+}
+
+/// The record of a request whose answer is known beforehand, should what it asks for be done.
+pub struct Answered {
+    pub ticket: Ticket,
+    pub status: StatusCode,
+}
+
+impl Record for Answered {
+    fn event(&self, made: Option<&Container>) -> Option<ShimEvent> {
+        let mut event = self.ticket.0.lock().as_mut()?.answered(self.status.as_u16());
+        if let Some(container) = made {
+            event.container_id = Some(container.id.as_str().to_owned());
+            event.unsupported_flags.clone_from(&container.unsupported_flags);
+            // Other containers' volumes may have led to some.
+            let binds = container.mounts.iter().filter(|mount| mount.kind == MountKind::Bind);
+            add_host_paths(&mut event, binds.map(|mount| mount.source.as_str()));
+        }
+        Some(event)
+    }
+
+    fn stored(&self) {
+        if let Some(mut open) = self.ticket.take() {
+            open.daemon = None;
+        }
+    }
+}
+
+/// Of very many, and of very long ones, the record keeps the beginning.
+fn add_host_paths<'p>(event: &mut ShimEvent, paths: impl IntoIterator<Item = &'p str>) {
+    for path in paths {
+        let path = bounded(path, LONGEST_PATH);
+        if event.host_paths.len() < MOST_PATHS && !event.host_paths.contains(&path) {
+            event.host_paths.push(path);
         }
     }
 }

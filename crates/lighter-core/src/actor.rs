@@ -7,6 +7,7 @@ mod update;
 
 use crate::events::of_container;
 use crate::health::{self, Monitor};
+use crate::receipt::Receipt;
 use crate::registry::Entry;
 use crate::requests::RemoveOptions;
 use crate::restart::{self, Backoff};
@@ -29,7 +30,10 @@ pub(crate) type Reply = oneshot::Sender<Result<()>>;
 
 /// What the API asks of one container.
 pub(crate) enum Command {
-    Start(Reply),
+    Start {
+        receipt: Receipt,
+        reply: Reply,
+    },
     Stop {
         signal: Signal,
         grace: Option<Duration>,
@@ -70,6 +74,7 @@ pub(crate) enum Command {
     Remove {
         options: RemoveOptions,
         reference: String,
+        receipt: Receipt,
         reply: Reply,
     },
 }
@@ -168,10 +173,16 @@ impl Actor {
     }
 
     /// Persists, then shows: the one way in which a container changes.
-    async fn commit(&mut self, mut container: Container, events: Vec<Event>) -> Result<()> {
+    async fn commit(&mut self, container: Container, events: Vec<Event>) -> Result<()> {
+        self.commit_for(&Receipt::default(), container, events).await
+    }
+
+    /// As [`Actor::commit`], together with the record of the request.
+    async fn commit_for(&mut self, receipt: &Receipt, mut container: Container, events: Vec<Event>) -> Result<()> {
         container.updated_at = OffsetDateTime::now_utc();
         let container = Arc::new(container);
-        let stored = self.shared.persist(vec![Change::PutContainer(container.clone())], events).await;
+        let changes = vec![Change::PutContainer(container.clone())];
+        let stored = self.shared.persist_for(receipt, None, changes, events).await;
         // What the engine did is true even where the disk is full: memory follows it, and the caller learns of the failure.
         let live = container.state.is_running();
         self.entry.publish(container);
@@ -185,7 +196,7 @@ impl Actor {
 
     async fn on_command(&mut self, command: Command) {
         match command {
-            Command::Start(reply) => answer(reply, self.start_on_request().await),
+            Command::Start { receipt, reply } => answer(reply, self.start_on_request(&receipt).await),
             Command::Stop { signal, grace, reply } => self.stop(signal, grace, reply).await,
             Command::Restart { signal, grace, reply } => self.restart(signal, grace, reply).await,
             Command::Kill { signal, reply } => self.kill(signal, reply).await,
@@ -197,7 +208,9 @@ impl Actor {
                 answer(reply, self.connect(network.as_ref(), &name, *asked).await);
             }
             Command::Disconnect { name, network, reply } => answer(reply, self.disconnect(network.as_ref(), &name).await),
-            Command::Remove { options, reference, reply } => self.remove_on_request(options, &reference, reply).await,
+            Command::Remove { options, reference, receipt, reply } => {
+                self.remove_on_request(options, &reference, &receipt, reply).await;
+            }
         }
     }
 
@@ -211,7 +224,7 @@ impl Actor {
         }
     }
 
-    async fn start_on_request(&mut self) -> Result<()> {
+    async fn start_on_request(&mut self, receipt: &Receipt) -> Result<()> {
         if !self.allowed(Request::Start)? {
             return Err(Error::not_modified(""));
         }
@@ -219,17 +232,17 @@ impl Actor {
         let mut container = (*self.container()).clone();
         container.restart_count = 0;
         container.manually_stopped = false;
-        self.start(container).await
+        self.start(container, receipt).await
     }
 
-    async fn start(&mut self, mut container: Container) -> Result<()> {
+    async fn start(&mut self, mut container: Container, receipt: &Receipt) -> Result<()> {
         let patience = self.shared.config.engine_timeout;
         let mut call = match self.late_start.take() {
             Some(call) => call,
             None => {
                 let asked = match self.ready(&mut container).await {
                     Ok(asked) => asked,
-                    Err(error) => return self.settle_start(container, Err(error.into())).await,
+                    Err(error) => return self.settle_start(container, Err(error.into()), receipt).await,
                 };
                 let engine = self.shared.engine.clone();
                 Box::pin(async move { engine.start(&asked).await })
@@ -239,7 +252,7 @@ impl Actor {
             self.late_start = Some(call);
             return Err(wording::no_answer("starting a container", patience));
         };
-        self.settle_start(container, outcome).await
+        self.settle_start(container, outcome, receipt).await
     }
 
     /// What must be so before the engine is asked to start it; the container as the engine gets it.
@@ -252,12 +265,17 @@ impl Actor {
     async fn on_late_start(&mut self, outcome: Result<Started, StartFailure>) {
         self.late_start = None;
         let container = (*self.container()).clone();
-        if let Err(error) = self.settle_start(container, outcome).await {
+        if let Err(error) = self.settle_start(container, outcome, &Receipt::default()).await {
             tracing::warn!(id = %self.entry.id, %error, "a start that took too long has failed");
         }
     }
 
-    async fn settle_start(&mut self, mut container: Container, outcome: Result<Started, StartFailure>) -> Result<()> {
+    async fn settle_start(
+        &mut self,
+        mut container: Container,
+        outcome: Result<Started, StartFailure>,
+        receipt: &Receipt,
+    ) -> Result<()> {
         match outcome {
             Ok(started) => {
                 container.state = ContainerState::Running { pid: started.pid };
@@ -270,7 +288,7 @@ impl Actor {
                 let mut events = crate::volumes::mounted(&container);
                 events.extend(crate::networks::joined(&container, &self.shared.network_uses.of(&container.id)));
                 events.push(of_container(&container, "start", &[]));
-                self.commit(container, events).await
+                self.commit_for(receipt, container, events).await
             }
             Err(failure) => {
                 container.error = failure.error.to_string();
@@ -284,7 +302,7 @@ impl Actor {
                 let auto_remove = container.host_config.auto_remove;
                 self.commit(container, Vec::new()).await?;
                 self.entry.life.send_modify(|life| life.last.clone_from(&self.container().exit));
-                if auto_remove && let Err(error) = self.remove().await {
+                if auto_remove && let Err(error) = self.remove(&Receipt::default()).await {
                     tracing::warn!(id = %self.entry.id, %error, "a container that did not start could not be removed");
                 }
                 Err(failure.error)
@@ -342,7 +360,7 @@ impl Actor {
         let mut container = (*self.container()).clone();
         container.manually_stopped = false;
         container.restart_count = 0;
-        self.start(container).await?;
+        self.start(container, &Receipt::default()).await?;
         let event = of_container(&self.container(), "restart", &[]);
         self.shared.emit(vec![event]).await
     }
@@ -487,7 +505,7 @@ impl Actor {
             answer(reply, Ok(()));
         }
         if !ending.remove.is_empty() || (self.container().host_config.auto_remove && ending.restart.is_empty()) {
-            let result = self.remove().await;
+            let result = self.remove(&Receipt::default()).await;
             if let (Err(error), true) = (&result, ending.remove.is_empty()) {
                 tracing::warn!(id = %self.entry.id, %error, "automatic removal failed");
             }
@@ -513,7 +531,7 @@ impl Actor {
             self.restart_at = None;
             let mut container = (*self.container()).clone();
             container.restart_count += 1;
-            if let Err(error) = self.start(container).await {
+            if let Err(error) = self.start(container, &Receipt::default()).await {
                 tracing::warn!(id = %self.entry.id, %error, "a restart by policy failed");
                 self.retry_restart().await;
             }

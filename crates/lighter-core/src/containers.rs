@@ -31,7 +31,8 @@ impl Daemon {
 
     pub async fn start_container(&self, reference: &str) -> Result<()> {
         let entry = self.entry(reference)?;
-        self.ask(&entry, Command::Start).await
+        let receipt = self.receipt.clone();
+        self.ask(&entry, |reply| Command::Start { receipt, reply }).await
     }
 
     pub async fn stop(&self, reference: &str, options: StopOptions) -> Result<()> {
@@ -83,7 +84,8 @@ impl Daemon {
         if options.link {
             return Err(self.shared().lacks("removing a link"));
         }
-        self.ask(&entry, |reply| Command::Remove { options, reference: reference.to_owned(), reply }).await
+        let (reference, receipt) = (reference.to_owned(), self.receipt.clone());
+        self.ask(&entry, |reply| Command::Remove { options, reference, receipt, reply }).await
     }
 
     /// Registers the wait before it returns, so that the caller can flush its headers and miss nothing.

@@ -5,7 +5,6 @@ use crate::events::of_container;
 use crate::registry::Entry;
 use crate::requests::{CreateContainer, Created};
 use crate::{actor, merge, mounts, networks, peers};
-use lighter_domain::container::MountKind;
 use lighter_domain::{Container, ContainerId, ContainerState, Error, Result, names};
 use lighter_store::Change;
 use std::collections::BTreeMap;
@@ -37,11 +36,7 @@ impl Daemon {
             Err(error) => Err(error),
         };
         match made {
-            Ok(()) => {
-                let Container { id, unsupported_flags, mounts, .. } = container;
-                let host_paths = mounts.into_iter().filter(|m| m.kind == MountKind::Bind).map(|m| m.source).collect();
-                Ok(Created { id, warnings: review.warnings, unsupported_flags, host_paths })
-            }
+            Ok(()) => Ok(Created { id: container.id, warnings: review.warnings }),
             Err(error) => {
                 shared.registry.release(&container.name, &container.id);
                 if let Err(left) = shared.engine.remove(&container.id).await {
@@ -146,7 +141,7 @@ impl Daemon {
         let path = std::path::Path::new(&details.log_path).parent().map(|dir| dir.display().to_string()).unwrap_or_default();
         let kernel = shared.description.kernel_version.clone();
         changes.push(Change::Machine { container: container.clone(), kernel, path });
-        let stored = shared.persist(changes, vec![event]).await?;
+        let stored = shared.persist_for(&self.receipt, Some(&container), changes, vec![event]).await?;
         shared.log_index.begin(&container.id);
         let (commands, queue) = mpsc::channel(QUEUE);
         let entry = Arc::new(Entry::new(container, commands));

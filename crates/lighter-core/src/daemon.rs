@@ -6,6 +6,7 @@ use crate::exec::Execs;
 use crate::log_index::LogIndex;
 use crate::networks::NetworkUses;
 use crate::pipelines::Pipelines;
+use crate::receipt::{Receipt, Record};
 use crate::registry::Registry;
 use crate::stats::Collectors;
 use crate::volumes::Uses;
@@ -17,7 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 /// The daemon's use cases. Cheap to clone.
 #[derive(Clone)]
-pub struct Daemon(Arc<Shared>);
+pub struct Daemon {
+    shared: Arc<Shared>,
+    pub(crate) receipt: Receipt,
+}
 
 pub(crate) struct Shared {
     pub config: CoreConfig,
@@ -39,7 +43,7 @@ pub(crate) struct Shared {
 
 impl std::fmt::Debug for Daemon {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Daemon").field("engine", &self.0.description.name).finish_non_exhaustive()
+        f.debug_struct("Daemon").field("engine", &self.shared.description.name).finish_non_exhaustive()
     }
 }
 
@@ -76,32 +80,38 @@ impl Daemon {
         tokio::spawn(crate::log_index::serve(shared.clone()));
         tokio::spawn(crate::metrics::serve(shared.clone()));
         tokio::spawn(crate::record::note_access(shared.clone()));
-        let daemon = Self(shared);
+        let daemon = Self { shared, receipt: Receipt::default() };
         daemon.resume_pipelines().await;
         tokio::spawn(crate::retention::serve(daemon.clone()));
         tokio::spawn(crate::gc::serve(daemon.clone()));
         Ok(daemon)
     }
 
+    /// For one request that makes, starts or removes a container or makes an exec: `record` is stored in one step with that.
+    #[must_use]
+    pub fn recording(&self, record: impl Record + 'static) -> Self {
+        Self { shared: self.shared.clone(), receipt: Receipt(Some(Arc::new(record))) }
+    }
+
     /// Stops background work and flushes the store. Containers go on.
     pub async fn shutdown(&self) {
-        self.0.stop.cancel();
-        self.0.index_at_end().await;
-        self.0.store_accesses().await;
-        if let Err(error) = self.0.store.close().await {
+        self.shared.stop.cancel();
+        self.shared.index_at_end().await;
+        self.shared.store_accesses().await;
+        if let Err(error) = self.shared.store.close().await {
             tracing::error!(%error, "the store did not close cleanly");
         }
     }
 
     /// Records one request. `durable`: returns when it is committed; else it is buffered, and waits only for room.
     pub async fn record(&self, event: ShimEvent, durable: bool) {
-        if !self.0.config.record {
+        if !self.shared.config.record {
             return;
         }
         let result = if durable {
-            self.0.store.apply(vec![Change::ShimEvent(event)]).await.map(drop)
+            self.shared.store.apply(vec![Change::ShimEvent(event)]).await.map(drop)
         } else {
-            self.0.store.record(event).await
+            self.shared.store.record(event).await
         };
         if let Err(error) = result {
             tracing::error!(%error, "a request could not be recorded");
@@ -110,28 +120,41 @@ impl Daemon {
 
     /// The container that a reference names now, if it names one.
     pub fn resolve(&self, reference: &str) -> Option<Arc<Container>> {
-        self.0.registry.find(reference).ok().map(|entry| entry.snapshot())
+        self.shared.registry.find(reference).ok().map(|entry| entry.snapshot())
     }
 
     /// All containers, as they are now.
     pub fn visible(&self) -> Vec<Arc<Container>> {
-        self.0.registry.snapshots()
+        self.shared.registry.snapshots()
     }
 
     pub fn describe(&self) -> Description {
-        self.0.description.clone()
+        self.shared.description.clone()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.0
+        &self.shared
     }
 }
 
 impl Shared {
     /// Stores changes and the events that tell of them in one step; gives the events back with their ids, to be published.
-    pub async fn persist(&self, mut changes: Vec<Change>, mut events: Vec<Event>) -> Result<Vec<Event>> {
+    pub async fn persist(&self, changes: Vec<Change>, events: Vec<Event>) -> Result<Vec<Event>> {
+        self.persist_for(&Receipt::default(), None, changes, events).await
+    }
+
+    /// As [`Shared::persist`], together with the record of the request. `made`: the container that it makes.
+    pub async fn persist_for(
+        &self,
+        receipt: &Receipt,
+        made: Option<&Container>,
+        mut changes: Vec<Change>,
+        mut events: Vec<Event>,
+    ) -> Result<Vec<Event>> {
         changes.extend(events.iter().cloned().map(Change::Event));
+        changes.extend(receipt.event(made).map(Change::ShimEvent));
         let applied = self.store.apply(changes).await.map_err(store_failed)?;
+        receipt.stored();
         for (event, id) in events.iter_mut().zip(applied.event_ids) {
             event.id = id;
         }
@@ -140,7 +163,11 @@ impl Shared {
 
     /// Stores and publishes events that come without another change.
     pub async fn emit(&self, events: Vec<Event>) -> Result<()> {
-        let stored = self.persist(Vec::new(), events).await?;
+        self.emit_for(&Receipt::default(), events).await
+    }
+
+    pub async fn emit_for(&self, receipt: &Receipt, events: Vec<Event>) -> Result<()> {
+        let stored = self.persist_for(receipt, None, Vec::new(), events).await?;
         self.bus.publish(stored);
         Ok(())
     }

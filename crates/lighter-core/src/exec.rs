@@ -3,11 +3,12 @@
 use crate::daemon::{Daemon, Shared};
 use crate::detach::DetachKeys;
 use crate::events::of_container;
+use crate::receipt::Receipt;
 use crate::requests::{ExecInspected, ExecStart, ExecStarted, ExecState};
 use crate::wording;
 use lighter_domain::id::random_hex64;
 use lighter_domain::state::{Decision, Request, decide};
-use lighter_domain::{Container, ContainerId, Error, ExecConfig, Result};
+use lighter_domain::{Container, ContainerId, Error, ExecConfig, Result, Signal};
 use lighter_engine::stdcopy::{self, Stream};
 use lighter_engine::{ExecSession, Session, StartFailure};
 use parking_lot::Mutex;
@@ -71,7 +72,13 @@ impl Shared {
     }
 
     /// Makes an instance and tells of it.
-    pub async fn make_exec(&self, container: &Container, config: ExecConfig, probe: bool) -> Result<Arc<Instance>> {
+    pub async fn make_exec(
+        &self,
+        container: &Container,
+        config: ExecConfig,
+        probe: bool,
+        receipt: &Receipt,
+    ) -> Result<Arc<Instance>> {
         if self.engine.exec().is_none() {
             return Err(self.lacks("exec"));
         }
@@ -86,7 +93,7 @@ impl Shared {
             probe,
         });
         self.execs.insert(instance.clone());
-        self.emit(vec![event]).await?;
+        self.emit_for(receipt, vec![event]).await?;
         Ok(instance)
     }
 
@@ -131,8 +138,20 @@ impl Shared {
         self.follow_links(&mut container)?;
         let container = &container;
         let command = format!("exec_start: {}", config.cmd.join(" "));
-        self.emit(vec![of_container(container, command, &[("execID", instance.id.clone())])]).await?;
-        self.bounded("starting an exec", exec.exec(container, &instance.id, config)).await
+        let told = self.emit(vec![of_container(container, command, &[("execID", instance.id.clone())])]);
+        let started = self.bounded("starting an exec", exec.exec(container, &instance.id, config));
+        match tokio::join!(told, started) {
+            (Ok(()), started) => started,
+            (Err(error), Err(_)) => Err(error.into()),
+            (Err(error), Ok(_)) => {
+                // Nobody would know of it.
+                let killed = exec.signal_exec(&container.id, &instance.id, Signal::KILL);
+                if let Err(error) = self.bounded("ending an exec", killed).await {
+                    tracing::warn!(exec = instance.id, %error, "an exec whose start could not be recorded goes on");
+                }
+                Err(error.into())
+            }
+        }
     }
 
     fn end_exec(&self, instance: &Instance, pid: u32, code: i32) {
@@ -165,7 +184,7 @@ impl Daemon {
         if DetachKeys::parse(&config.detach_keys).is_err() {
             return Err(Error::invalid(format!("Invalid escape keys ({}) provided", config.detach_keys)));
         }
-        let instance = self.shared().make_exec(&container, config, false).await?;
+        let instance = self.shared().make_exec(&container, config, false, &self.receipt).await?;
         Ok(instance.id.clone())
     }
 

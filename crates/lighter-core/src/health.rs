@@ -7,6 +7,7 @@ use crate::actor::Actor;
 use crate::daemon::Shared;
 use crate::events::of_container;
 use crate::exec::{Instance, take};
+use crate::receipt::Receipt;
 use crate::registry::Entry;
 use crate::{actor, restart};
 use lighter_domain::{Container, Error, ExecConfig, Health, HealthResult, HealthStatus, Result, Signal};
@@ -162,7 +163,7 @@ async fn attempt(shared: &Arc<Shared>, container: &Arc<Container>, stop: &Cancel
     let Some((check, cmd)) = container.config.probe() else { return Err(Error::internal("there is no health check")) };
     let limit = check.probe_timeout();
     let config = ExecConfig { attach_stdout: true, attach_stderr: true, cmd, ..ExecConfig::default() };
-    let instance = shared.make_exec(container, config.clone(), true).await?;
+    let instance = shared.make_exec(container, config.clone(), true, &Receipt::default()).await?;
     take(&instance)?;
     let begun = timeout(MOST_START, shared.launch_exec(&instance, container, &config)).await;
     let too_slow = || Error::unavailable(format!("timed out starting health check for container {}", container.id));

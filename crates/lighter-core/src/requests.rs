@@ -30,10 +30,6 @@ pub struct CreateContainer {
 pub struct Created {
     pub id: ContainerId,
     pub warnings: Vec<String>,
-    /// The options that are not honoured, for the record.
-    pub unsupported_flags: Vec<String>,
-    /// Paths of the host that it has, for the record.
-    pub host_paths: Vec<String>,
 }
 
 impl CreateContainer {

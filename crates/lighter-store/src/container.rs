@@ -4,7 +4,7 @@
 //! ones, because one container must not keep a daemon from seeing the others.
 
 use crate::json::{self, Mirror};
-use crate::run::{Script, run};
+use crate::run::Script;
 use crate::{Result, StoreError, timestamp};
 use lighter_domain::container::Container;
 use lighter_domain::host_config::PortBinding;
@@ -151,10 +151,9 @@ pub(crate) async fn put_health(connection: &mut SqliteConnection, uuid: Uuid, he
 }
 
 /// Removes the row; mapping and stack memberships follow by cascade.
-pub(crate) async fn delete(connection: &mut SqliteConnection, uuid: Uuid) -> Result<u64> {
-    let statement = sqlx::query("DELETE FROM containers WHERE id = ?").bind(uuid.to_string());
-    let done = run(connection, statement).await.map_err(StoreError::sql("deleting a container"))?;
-    Ok(done.rows_affected())
+pub(crate) fn delete(script: &mut Script, uuid: Uuid) -> Result<()> {
+    script.add("DELETE FROM containers WHERE id = ?", 1);
+    script.bind(uuid.to_string()).map(drop)
 }
 
 pub(crate) async fn touch(connection: &mut SqliteConnection, uuid: Uuid, at: OffsetDateTime) -> Result<u64> {

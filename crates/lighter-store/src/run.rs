@@ -2,6 +2,7 @@
 
 use crate::{Result, StoreError};
 use futures::TryStreamExt as _;
+use sqlx::error::BoxDynError;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteQueryResult};
 use sqlx::{Arguments as _, AssertSqlSafe, Either, Encode, Executor as _, Type};
@@ -56,6 +57,10 @@ impl Script {
     pub(crate) fn bind<'t, T: Encode<'t, Sqlite> + Type<Sqlite>>(&mut self, value: T) -> Result<&mut Self> {
         let bound = self.arguments.add(value).map_err(sqlx::Error::Encode);
         bound.map(|()| self).map_err(StoreError::sql("encoding a value"))
+    }
+
+    pub(crate) fn bind_all(&mut self, bind: impl FnOnce(&mut SqliteArguments) -> Result<(), BoxDynError>) -> Result<()> {
+        bind(&mut self.arguments).map_err(sqlx::Error::Encode).map_err(StoreError::sql("encoding values"))
     }
 
     pub(crate) async fn run(self, connection: &mut SqliteConnection) -> sqlx::Result<Vec<SqliteQueryResult>> {

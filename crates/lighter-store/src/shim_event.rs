@@ -4,7 +4,7 @@
 //! index beside its key: questions are rare and scan from the newest row.
 
 use crate::json::any_of;
-use crate::run::run;
+use crate::run::{Script, run};
 use crate::{Result, StoreError, timestamp};
 use lighter_domain::{ShimEvent, ShimEventFilter, ShimStatus};
 use sqlx::error::BoxDynError;
@@ -40,6 +40,16 @@ static RUN_STATEMENTS: LazyLock<[Arc<str>; RUN_WIDTHS.len()]> = LazyLock::new(||
 fn tuples(columns: usize, count: usize) -> String {
     let tuple = format!("({})", vec!["?"; columns].join(","));
     vec![tuple.as_str(); count].join(",")
+}
+
+/// One event; its id is that of the last row inserted.
+pub(crate) fn add(script: &mut Script, event: &ShimEvent) -> Result<()> {
+    let [.., one] = &*STATEMENTS;
+    script.add(one, 1);
+    script.bind_all(|arguments| {
+        bind_shared(arguments, event)?;
+        bind_own(arguments, event)
+    })
 }
 
 /// Inserts all, in order, inside the caller's transaction. Returns the id of the last.

@@ -1,5 +1,6 @@
 //! Stacks that compose projects are: made with their first container, gone with their last.
 
+use crate::run::Script;
 use crate::{Result, Store, StoreError, timestamp};
 use lighter_domain::Container;
 use lighter_domain::stack::{Dependency, Graph, Stack};
@@ -25,6 +26,14 @@ const NAMES: &str = "\
 UPDATE stacks SET containerNames = \
  (SELECT json_group_array(name) FROM (SELECT c.name FROM containerStacks s, containers c \
  WHERE s.stackId = stacks.id AND c.id = s.containerId ORDER BY c.createdAt, c.id)) WHERE source = 'compose' AND name = ?";
+
+const LAST: &str = "\
+DELETE FROM stacks WHERE source = 'compose' AND id IN (SELECT stackId FROM containerStacks WHERE containerId = ?) \
+ AND NOT EXISTS (SELECT 1 FROM containerStacks WHERE stackId = stacks.id AND containerId <> ?)";
+const FORGET: &str = "\
+UPDATE stacks SET containerNames = (SELECT json_group_array(value) FROM json_each(containerNames) \
+ WHERE value <> (SELECT name FROM containers WHERE id = ?)) \
+ WHERE source = 'compose' AND id IN (SELECT stackId FROM containerStacks WHERE containerId = ?)";
 
 #[derive(Serialize, Deserialize)]
 struct Waits {
@@ -63,27 +72,13 @@ pub(crate) async fn join(connection: &mut SqliteConnection, container: &Containe
 }
 
 /// A container is about to be deleted: the stack of compose that has no other goes, others forget its name.
-pub(crate) async fn leave(connection: &mut SqliteConnection, container: Uuid) -> Result<u64> {
+pub(crate) fn leave(script: &mut Script, container: Uuid) -> Result<()> {
     let container = container.to_string();
-    let stack =
-        "SELECT s.id FROM stacks s, containerStacks m WHERE m.containerId = ? AND s.id = m.stackId AND s.source = 'compose'";
-    let stack: Option<String> = sqlx::query_scalar(stack)
-        .bind(&container)
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(StoreError::sql("reading a container's stack"))?;
-    let Some(stack) = stack else { return Ok(0) };
-    let steps = [
-        "DELETE FROM containerStacks WHERE stackId = ?1 AND containerId = ?2",
-        "DELETE FROM stacks WHERE id = ?1 AND ?2 <> '' AND NOT EXISTS (SELECT 1 FROM containerStacks WHERE stackId = ?1)",
-        "UPDATE stacks SET containerNames = (SELECT json_group_array(value) FROM json_each(containerNames) \
-          WHERE value <> (SELECT name FROM containers WHERE id = ?2)) WHERE id = ?1",
-    ];
-    for step in steps {
-        let done = sqlx::query(step).bind(&stack).bind(&container).execute(&mut *connection).await;
-        done.map_err(StoreError::sql("taking a container out of its stack"))?;
-    }
-    Ok(0)
+    script.add(LAST, 1);
+    script.bind(container.as_str())?.bind(container.as_str())?;
+    script.add(FORGET, 1);
+    script.bind(container.as_str())?.bind(container)?;
+    Ok(())
 }
 
 #[derive(FromRow)]

@@ -23,6 +23,12 @@ pub enum SetupError {
     },
     #[error("the runtime could not make the process")]
     Runtime(#[from] libcontainer::error::LibcontainerError),
+    #[error("a limit could not be set")]
+    Limit(#[from] libcontainer::syscall::SyscallError),
+    #[error("the AppArmor profile could not be taken on")]
+    AppArmor(#[from] libcontainer::apparmor::AppArmorError),
+    #[error("the terminal could not be made")]
+    Terminal(#[from] libcontainer::tty::TTYError),
     #[error("the specification has no usable {0}")]
     Spec(&'static str),
 }

@@ -9,6 +9,7 @@ mod client;
 mod clock;
 mod error;
 mod helper;
+mod join;
 mod journal;
 mod log;
 mod lookup;
@@ -22,6 +23,7 @@ mod shared;
 mod spec;
 mod summons;
 mod sys;
+mod wiring;
 
 use cgroup::Groups;
 use error::SetupError;

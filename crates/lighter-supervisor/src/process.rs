@@ -1,7 +1,7 @@
 //! A process that the supervisor made: the container's own, or an exec. Its streams, its end, and who waits for it.
 
-use crate::helper::Note;
 use crate::log::Stream;
+use crate::wiring::Note;
 use lighter_supervisor_proto::Failure;
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
@@ -67,10 +67,17 @@ impl Input {
     }
 }
 
+/// Who makes a process.
+pub enum Maker {
+    /// A helper with this pid, which tells that of the process.
+    Helper(i32),
+    /// The process, which has this pid.
+    Itself(i32),
+}
+
 /// A process on its way to run.
 pub struct Launching {
-    /// Who makes it.
-    pub helper: i32,
+    pub maker: Maker,
     /// The helper was killed before its work was done.
     pub orphaned: bool,
     /// The reading side of its notes.
@@ -133,16 +140,20 @@ impl Process {
 
 /// What the notes said in the end.
 pub struct Outcome {
+    /// From a helper.
     pub pid: Option<i32>,
     pub failure: Option<Failure>,
+    /// Whether it got as far as its program.
+    pub executing: bool,
 }
 
 /// Reads all lines of a notes pipe that has ended.
 pub fn outcome(text: &[u8]) -> Outcome {
-    let mut outcome = Outcome { pid: None, failure: None };
+    let mut outcome = Outcome { pid: None, failure: None, executing: false };
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match serde_json::from_slice(line) {
             Ok(Note::Pid(pid)) => outcome.pid = Some(pid),
+            Ok(Note::Executing) => outcome.executing = true,
             // The first is the cause, later ones its consequences.
             Ok(Note::Failed(failure)) => outcome.failure = outcome.failure.or(Some(failure)),
             Err(_) => {}

@@ -1,12 +1,13 @@
-//! The last steps of a process on its way to becoming the container's (or an exec's) program: the runtime library calls this
-//! executor inside the finished namespaces. From here on nothing of the host may be reachable: all descriptors but the
+//! The last steps of a process on its way to becoming the container's (or an exec's) program, inside the finished namespaces;
+//! for the container's the runtime library calls this executor. From here on nothing of the host may be reachable: all descriptors but the
 //! standard three are closed before anything is looked up in the container.
 //!
 //! A failure is told through the notes pipe, which closes by itself when the program is executed.
 
 use crate::error::{errno_text, failure};
-use crate::helper::{CGROUP_VIEW_FD, COUNTING_FD, NOTES_FD, Note};
+use crate::helper::CGROUP_VIEW_FD;
 use crate::spec::Program;
+use crate::wiring::{COUNTING_FD, NOTES_FD, Note};
 use crate::{cgroup, lookup, sys};
 use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::syscall::syscall::create_syscall;
@@ -23,7 +24,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 
 /// Exit status of a process that never became its program; nobody sees it.
-const NEVER_RAN: i32 = 127;
+pub const NEVER_RAN: i32 = 127;
 
 impl Executor for Program {
     fn exec(&self, _: &Spec) -> Result<(), ExecutorError> {
@@ -43,10 +44,11 @@ impl Executor for Program {
 
 impl Program {
     /// Returns only if it failed.
-    fn become_program(&self) -> Failure {
+    pub fn become_program(&self) -> Failure {
         match self.prepare() {
             Err(failed) => failed,
             Ok(path) => {
+                Note::Executing.send(sys::borrow(NOTES_FD));
                 let error = sys::execve(&path, &self.args, &self.env);
                 let errno = error.raw_os_error();
                 let text = errno.map_or_else(|| error.to_string(), errno_text);

@@ -1,9 +1,9 @@
 //! What the engine's OCI specification becomes: a part for the runtime library, and a [`Program`] that our own executor runs.
 //!
-//! Why so: the library would build the seccomp filter for each container anew (8 ms), give an exec none at all, look `HOME`
+//! Why so: the library would build the seccomp filter for each container anew (8 ms), look `HOME`
 //! up through the container's name services, and report a failed `execve` to nobody. So the namespaces, mounts and limits
 //! stay with it, and user, capabilities, working directory, environment and filter are taken out and done in
-//! [`crate::program`]. Called by the helper processes only.
+//! [`crate::program`]. Called by the helper process, and for execs.
 
 use crate::error::SetupError;
 use libcontainer::oci_spec::runtime::{LinuxCapabilities, Process};
@@ -65,9 +65,10 @@ pub fn split(mut spec: Value, id: &str, place: &Place<'_>) -> Result<(Value, Pro
 }
 
 /// Splits a process object in place: what stays is root, with all capabilities, in `/`.
-pub fn split_process(process: &mut Value, id: &str, terminal: bool) -> Result<Program, SetupError> {
+fn split_process(process: &mut Value, id: &str, terminal: bool) -> Result<Program, SetupError> {
     let full: Process =
         serde_json::from_value(process.clone()).map_err(|source| SetupError::Json { what: "read the process", source })?;
+    let program = Program::of(&full, id)?;
     let object = process.as_object_mut().ok_or(SetupError::Spec("process"))?;
     for ours in ["capabilities", "noNewPrivileges", "consoleSize", "commandLine"] {
         object.remove(ours);
@@ -77,26 +78,33 @@ pub fn split_process(process: &mut Value, id: &str, terminal: bool) -> Result<Pr
     object.insert("terminal".into(), json!(terminal));
     // With a HOME in the environment the library does not look one up in the container's own user database.
     object.insert("env".into(), json!(["HOME=/"]));
-    let args = full.args().as_deref().unwrap_or_default();
-    if args.first().is_none_or(String::is_empty) {
-        return Err(SetupError::Spec("process.args"));
+    Ok(program)
+}
+
+impl Program {
+    /// What a process object names, in a container with this id.
+    pub fn of(process: &Process, id: &str) -> Result<Self, SetupError> {
+        let args = process.args().as_deref().unwrap_or_default();
+        if args.first().is_none_or(String::is_empty) {
+            return Err(SetupError::Spec("process.args"));
+        }
+        Ok(Self {
+            args: c_strings(args)?,
+            env: c_strings(process.env().as_deref().unwrap_or_default())?,
+            cwd: process.cwd().clone(),
+            uid: process.user().uid(),
+            gid: process.user().gid(),
+            groups: process.user().additional_gids().clone().unwrap_or_default(),
+            umask: process.user().umask().unwrap_or(0o022),
+            capabilities: complete(process.capabilities().clone()),
+            no_new_privileges: process.no_new_privileges().unwrap_or(false),
+            seccomp: None,
+            console_size: None,
+            cgroup_mount: None,
+            joins_counting: false,
+            keyring: c_strings(&[format!("_ses.{id}")])?.remove(0),
+        })
     }
-    Ok(Program {
-        args: c_strings(args)?,
-        env: c_strings(full.env().as_deref().unwrap_or_default())?,
-        cwd: full.cwd().clone(),
-        uid: full.user().uid(),
-        gid: full.user().gid(),
-        groups: full.user().additional_gids().clone().unwrap_or_default(),
-        umask: full.user().umask().unwrap_or(0o022),
-        capabilities: complete(full.capabilities().clone()),
-        no_new_privileges: full.no_new_privileges().unwrap_or(false),
-        seccomp: None,
-        console_size: None,
-        cgroup_mount: None,
-        joins_counting: false,
-        keyring: c_strings(&[format!("_ses.{id}")])?.remove(0),
-    })
 }
 
 /// Every set present: one that is absent is empty, not whatever the daemon has.

@@ -45,11 +45,7 @@ pub async fn create(mut call: Call) -> Answer {
     call.ticket.host_paths(request.host_paths());
     call.ticket.stack(request.config.labels.get("com.docker.compose.project").map(String::as_str));
     call.policy.create(&call.daemon, &request).await?;
-    let created = call.daemon.create(request).await?;
-    // What other containers' volumes led to.
-    call.ticket.host_paths(created.host_paths.iter().map(String::as_str));
-    call.ticket.about(Some(created.id.as_str()), None);
-    call.ticket.not_honoured(&created.unsupported_flags);
+    let created = call.recorded(StatusCode::CREATED).create(request).await?;
     let answer = Created { id: created.id.as_str().to_owned(), warnings: created.warnings };
     Ok(json(StatusCode::CREATED, &answer))
 }
@@ -64,7 +60,7 @@ pub async fn start(mut call: Call) -> Answer {
     if call.query.optional("checkpoint").is_some_and(|c| !c.is_empty()) {
         return Err(Failure::bad_request("checkpoint is only supported in experimental mode"));
     }
-    call.daemon.start_container(&call.name).await?;
+    call.recorded(StatusCode::NO_CONTENT).start_container(&call.name).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
@@ -111,7 +107,7 @@ pub async fn resize(call: Call) -> Answer {
 pub async fn remove(call: Call) -> Answer {
     let flag = |name| call.query.flag(name);
     let options = RemoveOptions { force: flag("force"), volumes: flag("v"), link: flag("link") };
-    call.daemon.remove(&call.name, options).await?;
+    call.recorded(StatusCode::NO_CONTENT).remove(&call.name, options).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 

@@ -10,7 +10,7 @@ pub async fn create(mut call: Call) -> Answer {
     let body: ExecCreate = call.required_json().await?;
     let config = convert::config(body);
     call.policy.exec(&config)?;
-    let id = call.daemon.exec_create(&call.name, config).await?;
+    let id = call.recorded(StatusCode::CREATED).exec_create(&call.name, config).await?;
     Ok(json(StatusCode::CREATED, &Id { id }))
 }
 

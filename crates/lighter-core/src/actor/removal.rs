@@ -2,6 +2,7 @@
 
 use super::{Actor, Reply, answer};
 use crate::events::of_container;
+use crate::receipt::Receipt;
 use crate::requests::RemoveOptions;
 use crate::wording;
 use lighter_domain::state::{Decision, Request, decide};
@@ -11,14 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl Actor {
-    pub(super) async fn remove_on_request(&mut self, options: RemoveOptions, reference: &str, reply: Reply) {
+    pub(super) async fn remove_on_request(&mut self, options: RemoveOptions, reference: &str, receipt: &Receipt, reply: Reply) {
         if let Decision::Denied(reason) = decide(&self.container().state, Request::Remove { force: options.force }) {
             return answer(reply, Err(wording::removal_denied(reference, &self.entry.id, reason)));
         }
         self.restart_at = None;
         self.take_volumes = options.volumes;
         if self.run.is_none() {
-            let result = self.remove().await;
+            let result = self.remove(receipt).await;
             return answer(reply, result);
         }
         match self.signal(Signal::KILL, true).await {
@@ -27,7 +28,7 @@ impl Actor {
         }
     }
 
-    pub(super) async fn remove(&mut self) -> Result<()> {
+    pub(super) async fn remove(&mut self, receipt: &Receipt) -> Result<()> {
         let before = self.container();
         let mut container = (*before).clone();
         container.state = ContainerState::Removing;
@@ -44,7 +45,7 @@ impl Actor {
         }
         self.shared.take_volumes(&before, self.take_volumes || before.host_config.auto_remove).await;
         let event = of_container(&container, "destroy", &[]);
-        let stored = match self.persist_removal(&container, event).await {
+        let stored = match self.persist_removal(&container, event, receipt).await {
             Ok(stored) => stored,
             Err(error) => {
                 container.state = ContainerState::Dead;
@@ -63,11 +64,11 @@ impl Actor {
     }
 
     /// On a full disk the removal itself makes room, in the background: it is tried again for a while.
-    async fn persist_removal(&mut self, container: &Container, event: Event) -> Result<Vec<Event>> {
+    async fn persist_removal(&mut self, container: &Container, event: Event, receipt: &Receipt) -> Result<Vec<Event>> {
         let mut tries = 30;
         loop {
             let change = Change::DeleteContainer(container.uuid);
-            match self.shared.persist(vec![change], vec![event.clone()]).await {
+            match self.shared.persist_for(receipt, None, vec![change], vec![event.clone()]).await {
                 Err(error) if tries > 0 => tracing::warn!(id = %container.id, %error, "a removal is tried again"),
                 result => return result,
             }

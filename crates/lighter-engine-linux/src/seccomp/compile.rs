@@ -1,7 +1,9 @@
 //! From a resolved profile to the kernel's filter program (classic BPF).
 //!
 //! Per architecture the calls are cut into ranges of numbers with one answer, found by binary search: about seven
-//! comparisons for any call, and none of libseccomp, which takes milliseconds for the same.
+//! comparisons for any call, and none of libseccomp, which takes milliseconds for the same. The kernel translates the program
+//! to machine code for each process that loads it, which costs by the instruction: so what is returned stands in the program
+//! once, not at each end of the search. Jumps only lead forwards, so the program is made from its end.
 
 use super::arch::{Arch, X32_BIT};
 use super::profile::{Condition, Op, Resolved};
@@ -24,6 +26,8 @@ const ARGUMENTS: u32 = 16;
 const KILL_PROCESS: u32 = 0x8000_0000;
 /// The kernel takes no longer program.
 const MAX: usize = 4096;
+/// So many instructions a conditional jump skips, and two more.
+const REACH: u32 = 253;
 
 /// One `struct sock_filter`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,24 +49,28 @@ enum Answer {
 
 /// The program as the kernel and the supervisor take it: an array of `struct sock_filter`.
 pub(super) fn compile(profile: &Resolved) -> Result<Vec<u8>> {
-    let mut code = vec![plain(LOAD, ARCHITECTURE)];
+    let mut program = Program::default();
     let x32 = profile.arches.contains(&Arch::X32);
-    for arch in profile.arches.iter().filter(|a| **a != Arch::X32) {
-        let mut section = vec![plain(LOAD, NUMBER)];
-        let own = ranges(profile, *arch);
-        if *arch == Arch::X86_64 {
-            let native = search(&own, profile.default)?;
-            let foreign =
-                if x32 { search(&ranges(profile, Arch::X32), profile.default)? } else { vec![plain(RETURN, KILL_PROCESS)] };
-            section.extend(split(X32_BIT, native, foreign)?);
+    let mut sections = Vec::new();
+    for arch in profile.arches.iter().filter(|a| **a != Arch::X32).rev() {
+        let own = program.search(&ranges(profile, *arch), profile.default);
+        let section = if *arch == Arch::X86_64 {
+            let foreign = match x32 {
+                true => program.search(&ranges(profile, Arch::X32), profile.default),
+                false => program.answer(KILL_PROCESS),
+            };
+            program.branch(IF_AT_LEAST, X32_BIT, foreign, own)
         } else {
-            section.extend(search(&own, profile.default)?);
-        }
-        code.push(Instruction { code: IF_EQUAL, then: 1, otherwise: 0, k: arch.audit() });
-        code.push(plain(JUMP, len(&section)?));
-        code.extend(section);
+            own
+        };
+        sections.push((arch.audit(), program.before(section, LOAD, NUMBER)));
     }
-    code.push(plain(RETURN, KILL_PROCESS));
+    let mut next = program.answer(KILL_PROCESS);
+    for (audit, section) in sections {
+        next = program.branch(IF_EQUAL, audit, section, next);
+    }
+    program.before(next, LOAD, ARCHITECTURE);
+    let code = program.0;
     if code.len() > MAX {
         return Err(Error::invalid(format!("seccomp profile too large: {} instructions", code.len())));
     }
@@ -73,7 +81,7 @@ pub(super) fn compile(profile: &Resolved) -> Result<Vec<u8>> {
         out[4..].copy_from_slice(&i.k.to_ne_bytes());
         out
     };
-    Ok(code.iter().flat_map(bytes).collect())
+    Ok(code.iter().rev().flat_map(bytes).collect())
 }
 
 /// First number of each range and its answer; the first range starts at 0.
@@ -109,95 +117,124 @@ fn ranges(profile: &Resolved, arch: Arch) -> Vec<(u32, Answer)> {
     out
 }
 
-/// The call's number is loaded.
-fn search(ranges: &[(u32, Answer)], default: u32) -> Result<Vec<Instruction>> {
-    match ranges {
-        [] => Ok(vec![plain(RETURN, default)]),
-        [(_, Answer::Always(action))] => Ok(vec![plain(RETURN, *action)]),
-        [(_, Answer::Depends(alternatives))] => {
-            let mut code = Vec::new();
-            for (conditions, action) in alternatives {
-                code.extend(alternative(conditions, *action)?);
+/// The instructions from the last one backwards. What is added comes before all that is there.
+#[derive(Default)]
+struct Program(Vec<Instruction>);
+
+/// The place of an instruction in [`Program`].
+type Label = usize;
+
+impl Program {
+    fn add(&mut self, code: u16, then: u8, otherwise: u8, k: u32) -> Label {
+        self.0.push(Instruction { code, then, otherwise, k });
+        self.0.len() - 1
+    }
+
+    /// An instruction of its own kind, after which it goes on at `next`.
+    fn before(&mut self, next: Label, code: u16, k: u32) -> Label {
+        match self.skip(next) {
+            0 => {}
+            far => {
+                self.add(JUMP, 0, 0, far);
             }
-            code.push(plain(RETURN, default));
-            Ok(code)
         }
-        _ => {
-            let (low, high) = ranges.split_at(ranges.len() / 2);
-            split(high[0].0, search(low, default)?, search(high, default)?)
+        self.add(code, 0, 0, k)
+    }
+
+    /// How many instructions the next one has to skip to get to `label`.
+    #[expect(clippy::cast_possible_truncation, reason = "a program that is much longer than MAX was never asked for")]
+    fn skip(&self, label: Label) -> u32 {
+        (self.0.len() - label - 1) as u32
+    }
+
+    /// A place from which the next instructions can get to `label` by a conditional jump.
+    fn near(&mut self, label: Label) -> Label {
+        match self.skip(label) {
+            far if far > REACH => self.add(JUMP, 0, 0, far),
+            _ => label,
         }
     }
-}
 
-/// `low` for numbers below `at`, else `high`.
-fn split(at: u32, low: Vec<Instruction>, high: Vec<Instruction>) -> Result<Vec<Instruction>> {
-    let mut code = Vec::with_capacity(low.len() + high.len() + 2);
-    match u8::try_from(low.len()) {
-        Ok(skip) => code.push(Instruction { code: IF_AT_LEAST, then: skip, otherwise: 0, k: at }),
-        Err(_) => {
-            code.push(Instruction { code: IF_AT_LEAST, then: 0, otherwise: 1, k: at });
-            code.push(plain(JUMP, len(&low)?));
+    /// Compares what is loaded with `k`.
+    fn branch(&mut self, code: u16, k: u32, then: Label, otherwise: Label) -> Label {
+        let (then, otherwise) = (self.near(then), self.near(otherwise));
+        let (then, otherwise) = (self.skip(then), self.skip(otherwise));
+        debug_assert!(then.max(otherwise) <= REACH + 1, "the jump for one may be between here and the other");
+        #[expect(clippy::cast_possible_truncation, reason = "at most REACH + 1")]
+        self.add(code, then as u8, otherwise as u8, k)
+    }
+
+    /// Returns `action`: where it is returned already, if that is near.
+    fn answer(&mut self, action: u32) -> Label {
+        let first = self.0.len().saturating_sub(REACH as usize);
+        let there = self.0[first..].iter().rposition(|i| i.code == RETURN && i.k == action);
+        there.map_or_else(|| self.add(RETURN, 0, 0, action), |index| first + index)
+    }
+
+    /// Looks the call's number up, which is loaded.
+    fn search(&mut self, ranges: &[(u32, Answer)], default: u32) -> Label {
+        match ranges {
+            [] => self.answer(default),
+            [(_, Answer::Always(action))] => self.answer(*action),
+            [(_, Answer::Depends(alternatives))] => {
+                let no_more = self.answer(default);
+                let one = |next, (conditions, action): &(Vec<Condition>, u32)| self.alternative(conditions, *action, next);
+                alternatives.iter().rev().fold(no_more, one)
+            }
+            _ => {
+                let (low, high) = ranges.split_at(ranges.len() / 2);
+                let from = high[0].0;
+                let (high, low) = (self.search(high, default), self.search(low, default));
+                self.branch(IF_AT_LEAST, from, high, low)
+            }
         }
     }
-    code.extend(low);
-    code.extend(high);
-    Ok(code)
-}
 
-/// Returns `action` if all hold, else falls through to what follows.
-fn alternative(conditions: &[Condition], action: u32) -> Result<Vec<Instruction>> {
-    let mut code = vec![plain(RETURN, action)];
-    for condition in conditions.iter().rev() {
-        let fail = u8::try_from(code.len()).map_err(|_| Error::invalid("seccomp rule with too many conditions"))?;
-        let mut test = self::test(*condition, fail);
-        test.extend(code);
-        code = test;
+    /// Returns `action` if all hold, else goes on at `next`.
+    fn alternative(&mut self, conditions: &[Condition], action: u32, next: Label) -> Label {
+        let all = self.answer(action);
+        conditions.iter().rev().fold(all, |holds, condition| self.test(*condition, holds, next))
     }
-    Ok(code)
-}
 
-/// Goes on with what follows if it holds, else `fail` instructions further.
-fn test(condition: Condition, fail: u8) -> Vec<Instruction> {
-    let low = plain(LOAD, ARGUMENTS + 8 * condition.index);
-    let high = plain(LOAD, ARGUMENTS + 8 * condition.index + 4);
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves of a number")]
-    let halves = |v: u64| ((v >> 32) as u32, v as u32);
-    let jump = |code, then, otherwise, k| Instruction { code, then, otherwise, k };
-    match condition.op {
-        Op::Eq(v) => {
-            let (h, l) = halves(v);
-            vec![high, jump(IF_EQUAL, 0, fail + 2, h), low, jump(IF_EQUAL, 0, fail, l)]
+    /// Goes on at `holds` or at `fails`.
+    fn test(&mut self, Condition { index, op }: Condition, holds: Label, fails: Label) -> Label {
+        let (low, high) = (ARGUMENTS + 8 * index, ARGUMENTS + 8 * index + 4);
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves of a number")]
+        let halves = |v: u64| ((v >> 32) as u32, v as u32);
+        match op {
+            Op::Eq(v) => {
+                let (h, l) = halves(v);
+                let rest = self.branch(IF_EQUAL, l, holds, fails);
+                let rest = self.before(rest, LOAD, low);
+                let rest = self.branch(IF_EQUAL, h, rest, fails);
+                self.before(rest, LOAD, high)
+            }
+            // The kernel takes only the lower half of an int: what is forbidden there must not pass with a bit set above.
+            Op::Ne(v) if u32::try_from(v).is_ok() => {
+                let rest = self.branch(IF_EQUAL, halves(v).1, fails, holds);
+                self.before(rest, LOAD, low)
+            }
+            Op::Ne(v) => self.test(Condition { index, op: Op::Eq(v) }, fails, holds),
+            Op::Masked(mask, v) => {
+                let ((mh, ml), (h, l)) = (halves(mask), halves(v));
+                let rest = self.branch(IF_EQUAL, l & ml, holds, fails);
+                let rest = self.before(rest, AND, ml);
+                let rest = self.before(rest, LOAD, low);
+                let rest = self.branch(IF_EQUAL, h & mh, rest, fails);
+                let rest = self.before(rest, AND, mh);
+                self.before(rest, LOAD, high)
+            }
+            Op::Ge(v) | Op::Gt(v) => {
+                let (h, l) = halves(v);
+                let of_low = if matches!(op, Op::Ge(_)) { IF_AT_LEAST } else { IF_GREATER };
+                let rest = self.branch(of_low, l, holds, fails);
+                let rest = self.before(rest, LOAD, low);
+                let rest = self.branch(IF_EQUAL, h, rest, fails);
+                let rest = self.branch(IF_GREATER, h, holds, rest);
+                self.before(rest, LOAD, high)
+            }
+            Op::Lt(v) => self.test(Condition { index, op: Op::Ge(v) }, fails, holds),
+            Op::Le(v) => self.test(Condition { index, op: Op::Gt(v) }, fails, holds),
         }
-        // The kernel takes only the lower half of an int: what is forbidden there must not pass with a bit set above.
-        Op::Ne(v) if u32::try_from(v).is_ok() => vec![low, jump(IF_EQUAL, fail, 0, halves(v).1)],
-        Op::Ne(v) => {
-            let (h, l) = halves(v);
-            vec![high, jump(IF_EQUAL, 0, 2, h), low, jump(IF_EQUAL, fail, 0, l)]
-        }
-        Op::Masked(mask, v) => {
-            let ((mh, ml), (h, l)) = (halves(mask), halves(v));
-            vec![high, plain(AND, mh), jump(IF_EQUAL, 0, fail + 3, h & mh), low, plain(AND, ml), jump(IF_EQUAL, 0, fail, l & ml)]
-        }
-        Op::Ge(v) => ordered(high, low, halves(v), (IF_AT_LEAST, false), fail),
-        Op::Gt(v) => ordered(high, low, halves(v), (IF_GREATER, false), fail),
-        Op::Lt(v) => ordered(high, low, halves(v), (IF_AT_LEAST, true), fail),
-        Op::Le(v) => ordered(high, low, halves(v), (IF_GREATER, true), fail),
     }
-}
-
-/// Compares 64 bits in two halves: `low_test` on the lower one, negated or not, decides if the upper ones are equal.
-fn ordered(high: Instruction, low: Instruction, (h, l): (u32, u32), low_test: (u16, bool), fail: u8) -> Vec<Instruction> {
-    let jump = |code, then, otherwise, k| Instruction { code, then, otherwise, k };
-    let (code, less) = low_test;
-    let (above, below) = if less { (fail + 3, 3) } else { (3, fail + 3) };
-    let last = if less { jump(code, fail, 0, l) } else { jump(code, 0, fail, l) };
-    vec![high, jump(IF_GREATER, above, 0, h), jump(IF_EQUAL, 0, below - 1, h), low, last]
-}
-
-fn plain(code: u16, k: u32) -> Instruction {
-    Instruction { code, then: 0, otherwise: 0, k }
-}
-
-fn len(code: &[Instruction]) -> Result<u32> {
-    u32::try_from(code.len()).map_err(|_| Error::invalid("seccomp profile too large"))
 }

@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// Changes when the compiler does, so that an upgraded daemon does not use old programs.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Custom profiles are short-lived; more of them are compiled again.
 const MAX_REMEMBERED: usize = 256;
 

@@ -78,15 +78,23 @@ async fn statement(connection: &mut SqliteConnection, sql: &'static str) -> Resu
 struct Pass<'a> {
     connection: &'a mut SqliteConnection,
     script: Script,
-    /// Where in the script the results that count are, and those of events.
+    /// Where in the script the results that count are, and those of events and of records of requests.
     counted: Vec<usize>,
     events: Vec<usize>,
+    shim_events: Vec<usize>,
     applied: Applied,
 }
 
 impl<'a> Pass<'a> {
     fn new(connection: &'a mut SqliteConnection) -> Self {
-        Self { connection, script: Script::default(), counted: Vec::new(), events: Vec::new(), applied: Applied::default() }
+        Self {
+            connection,
+            script: Script::default(),
+            counted: Vec::new(),
+            events: Vec::new(),
+            shim_events: Vec::new(),
+            applied: Applied::default(),
+        }
     }
 
     /// All changes, between the statements of `frame`.
@@ -110,8 +118,12 @@ impl<'a> Pass<'a> {
             let done = std::mem::take(&mut self.script).run(self.connection).await.map_err(StoreError::sql("writing changes"))?;
             self.applied.rows_affected +=
                 self.counted.drain(..).filter_map(|index| done.get(index)).map(SqliteQueryResult::rows_affected).sum::<u64>();
-            let events = self.events.drain(..).filter_map(|index| done.get(index));
-            self.applied.event_ids.extend(events.map(SqliteQueryResult::last_insert_rowid));
+            let ids = |of: &mut Vec<usize>| {
+                let done = of.drain(..).filter_map(|index| done.get(index));
+                done.map(SqliteQueryResult::last_insert_rowid).collect::<Vec<_>>()
+            };
+            self.applied.event_ids.extend(ids(&mut self.events));
+            self.applied.shim_event_ids.extend(ids(&mut self.shim_events));
         }
         Ok(())
     }
@@ -124,6 +136,18 @@ impl<'a> Pass<'a> {
             Change::Event(event) => {
                 event::insert(&mut self.script, event)?;
                 self.events.push(before);
+            }
+            Change::ShimEvent(event) => {
+                shim_event::add(&mut self.script, event)?;
+                self.shim_events.push(before);
+            }
+            Change::DeleteContainer(uuid) => {
+                stack::leave(&mut self.script, *uuid)?;
+                let before = self.script.len();
+                container::delete(&mut self.script, *uuid)?;
+                // What goes with it is not counted.
+                self.counted.extend(before..self.script.len());
+                return Ok(());
             }
             other => {
                 self.send().await?;
@@ -138,14 +162,13 @@ impl<'a> Pass<'a> {
 async fn one(connection: &mut SqliteConnection, change: &mut Change, applied: &mut Applied) -> Result<()> {
     applied.rows_affected += match change {
         // In the script.
-        Change::PutContainer(_) | Change::Machine { .. } | Change::Event(_) => 0,
-        Change::DeleteContainer(uuid) => stack::leave(connection, *uuid).await? + container::delete(connection, *uuid).await?,
+        Change::PutContainer(_)
+        | Change::DeleteContainer(_)
+        | Change::Machine { .. }
+        | Change::Event(_)
+        | Change::ShimEvent(_) => 0,
         Change::PutHealth { container, health } => container::put_health(connection, *container, health).await?,
         Change::TouchShimMapping { container, at } => container::touch(connection, *container, *at).await?,
-        Change::ShimEvent(event) => {
-            applied.shim_event_ids.push(shim_event::insert(connection, std::slice::from_ref(event)).await?);
-            1
-        }
         Change::Logs { container, lines } => logs::append(connection, *container, lines).await?,
         Change::LogLines(batch) => log_lines::append(connection, batch).await?,
         Change::Metrics(origin, sample) => metrics::append(connection, origin, sample).await?,

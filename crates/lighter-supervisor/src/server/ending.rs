@@ -3,8 +3,8 @@
 use super::{Phase, Server, write_atomically};
 use crate::cgroup::Groups;
 use crate::client::Role;
-use crate::helper::NOTES_FD;
-use crate::process::MAIN;
+use crate::process::{MAIN, Maker};
+use crate::wiring::NOTES_FD;
 use crate::{clock, journal};
 use lighter_supervisor_proto::{Exited, Reply, files};
 use nix::errno::Errno;
@@ -39,7 +39,8 @@ impl Server {
             };
             let known = self.processes.iter().find(|(_, process)| process.pid == Some(pid)).map(|(number, _)| *number);
             let mut launching = self.processes.values_mut().filter_map(|process| process.launching.as_mut());
-            if let Some(launching) = launching.find(|launching| launching.helper == pid) {
+            if let Some(launching) = launching.find(|launching| matches!(launching.maker, Maker::Helper(helper) if helper == pid))
+            {
                 // It says itself what went wrong, unless it was killed.
                 launching.orphaned = code > 128 && kill_orphans(&self.site.groups, &launching.notes);
                 continue;

@@ -3,9 +3,11 @@
 use super::{Phase, Server};
 use crate::client::Role;
 use crate::error::{SetupError, failure};
-use crate::helper::{self, Job, Stdio, Wiring};
+use crate::helper::{self, Namespaces};
+use crate::join::Joining;
 use crate::poll::{Ready, Token};
-use crate::process::{self, Input, Launching, MAIN, Outcome, Pipes, Process};
+use crate::process::{self, Input, Launching, MAIN, Maker, Outcome, Pipes, Process};
+use crate::wiring::Wiring;
 use crate::{clock, journal};
 use lighter_supervisor_proto::{self as proto, ExecRequest, Failure, Reply, Stage};
 use rustix::net::{AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType};
@@ -23,7 +25,7 @@ impl Server {
         process.input_once = launch.stdin_once && !launch.tty;
         process.size = process.size.or(launch.console_size);
         let streams = (launch.open_stdin, true, true);
-        if let Err(error) = self.launch(MAIN, process, Job::Container, streams, None) {
+        if let Err(error) = self.launch(MAIN, process, None, streams, None) {
             self.container_failed(error.failure());
         }
     }
@@ -34,8 +36,8 @@ impl Server {
         process.input_once = !request.tty;
         process.size = request.console_size;
         let streams = (request.stdin, request.stdout, request.stderr);
-        let job = Job::Exec { number, process: request.process, unconfined: request.unconfined };
-        match self.launch(number, process, job, streams, Some(client)) {
+        let joining = Joining::new(&self.site, request.process, request.unconfined);
+        match joining.and_then(|joining| self.launch(number, process, Some(joining), streams, Some(client))) {
             Ok(()) => {
                 let Some(asking) = self.clients.get_mut(&client) else { return };
                 let (stdin, stdout, stderr) = streams;
@@ -48,11 +50,12 @@ impl Server {
         }
     }
 
+    /// Makes the container's process, or one that joins it.
     fn launch(
         &mut self,
         number: u32,
         mut process: Process,
-        job: Job,
+        joining: Option<Joining>,
         (stdin, stdout, stderr): (bool, bool, bool),
         client: Option<u32>,
     ) -> Result<(), SetupError> {
@@ -64,16 +67,17 @@ impl Server {
         rustix::io::ioctl_fionbio(&notes, true).map_err(io::Error::from).map_err(what())?;
         let console_name = tty.then(|| PathBuf::from(format!("console-{number}")));
         let console = console_name.as_ref().map(|name| listen(name)).transpose().map_err(SetupError::io("await the terminal"))?;
-        let [stdin, stdout, stderr] = pipes.theirs();
-        let wiring = Wiring {
-            stdio: Stdio { stdin, stdout, stderr },
-            notes: their_notes.as_fd(),
-            console: console_name,
-            console_size: process.size,
+        let wiring =
+            Wiring { stdio: pipes.theirs(), notes: their_notes.as_fd(), console: console_name, console_size: process.size };
+        let maker = match joining {
+            None => Maker::Helper(helper::start(&self.site, &wiring).map_err(SetupError::io("start the helper"))?),
+            Some(joining) => {
+                let main = self.processes.get(&MAIN).and_then(|main| main.pid);
+                Maker::Itself(joining.start(&self.site, main.ok_or(SetupError::Spec("process id"))?, &wiring)?)
+            }
         };
-        let helper = helper::start(&self.site, job, &wiring).map_err(SetupError::io("start the helper"))?;
         self.poll.add(&notes, Token::Notes(number), Ready::IN).map_err(what())?;
-        process.launching = Some(Launching { helper, orphaned: false, notes, text: Vec::new(), console, client });
+        process.launching = Some(Launching { maker, orphaned: false, notes, text: Vec::new(), console, client });
         process.input = pipes.stdin.map(Input::new);
         process.outputs = pipes.outputs;
         self.processes.insert(number, process);
@@ -107,12 +111,16 @@ impl Server {
         }
         let Some(launching) = process.launching.take() else { return };
         self.poll.remove(&launching.notes);
-        let Outcome { pid, failure } = process::outcome(&launching.text);
-        process.pid = pid;
+        let Outcome { pid, failure, executing } = process::outcome(&launching.text);
+        process.pid = match launching.maker {
+            Maker::Helper(_) => pid,
+            Maker::Itself(pid) => Some(pid),
+        };
+        let pid = process.pid;
         process.started_at = clock::now();
         let failure = failure.or_else(|| {
             let text = "the process that was to make it was killed (is the memory limit too low?)";
-            (pid.is_none() || launching.orphaned).then(|| crate::error::failure(Stage::Setup, None, text))
+            (pid.is_none() || launching.orphaned || !executing).then(|| crate::error::failure(Stage::Setup, None, text))
         });
         let failure = failure.or_else(|| self.take_terminal(number, launching.console.as_ref()));
         let _ = std::fs::remove_file(format!("console-{number}"));
@@ -150,7 +158,7 @@ impl Server {
 
     fn container_started(&mut self) {
         // Held open here it would keep the namespace, and its interfaces, alive after the container.
-        self.site.namespaces = crate::helper::Namespaces::default();
+        self.site.namespaces = Namespaces::default();
         self.site.cgroup_view = None;
         self.phase = Phase::Running;
         let Some(process) = self.processes.get(&MAIN) else { return };

@@ -205,6 +205,8 @@ impl Server {
         if let Some(fd) = self.ready.take() {
             // A daemon that is gone reads the file when it comes back.
             let _ = std::fs::File::from(fd).write_all(&line);
+            // It may have been woken to run after us, and what it does now somebody waits for.
+            rustix::thread::sched_yield();
         }
         let path = self.site.launch.run_dir.join(files::READY);
         if let Err(error) = write_atomically(&path, &line) {
