@@ -10,7 +10,7 @@ target=${CARGO_TARGET_DIR:-$repo/target}
 command -v python3 >/dev/null || { apt-get -qq update && apt-get -qq -y install --no-install-recommends python3 curl iproute2; }
 # LIGHTER_BENCH_NO_BUILD=1: take target/lighter as it is.
 [ -n "${LIGHTER_BENCH_NO_BUILD:-}" ] || "$repo/scripts/build.sh" >/dev/null
-(cd "$repo" && PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin cargo build -q --release -p docker-compat-tests --example load)
+(cd "$repo" && PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin cargo build -q --release -p docker-compat-tests --example load --example turn)
 "$repo/scripts/clients.sh" >/dev/null
 "$repo/scripts/busybox-image.sh" >/dev/null
 "$repo/scripts/peers.sh" --podman

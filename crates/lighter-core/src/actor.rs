@@ -22,6 +22,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
 
 /// dockerd's grace period in seconds where neither client nor container name one.
 const DEFAULT_GRACE: i64 = 10;
@@ -103,7 +104,8 @@ impl Ending {
     }
 }
 
-type Run = Pin<Box<dyn Future<Output = Result<Exit>> + Send>>;
+/// A task of its own: it looks for the end while the start is still being stored.
+type Run = AbortOnDropHandle<Result<Exit>>;
 
 /// A start that the engine has not answered in time. It may yet succeed, and what runs is shown as running.
 type LateStart = Pin<Box<dyn Future<Output = Result<Started, StartFailure>> + Send>>;
@@ -169,7 +171,7 @@ impl Actor {
 
     fn watch_run(&mut self) {
         let (engine, id) = (self.shared.engine.clone(), self.entry.id.clone());
-        self.run = Some(Box::pin(async move { engine.wait(&id).await }));
+        self.run = Some(AbortOnDropHandle::new(tokio::spawn(async move { engine.wait(&id).await })));
     }
 
     /// Persists, then shows: the one way in which a container changes.
@@ -579,7 +581,7 @@ fn answer_all(replies: Vec<Reply>, result: &Result<()>) {
 
 async fn wait(run: &mut Option<Run>) -> Result<Exit> {
     match run {
-        Some(run) => run.await,
+        Some(run) => run.await.unwrap_or_else(|e| Err(Error::internal("waiting for the end was broken off").with_source(e))),
         None => std::future::pending().await,
     }
 }

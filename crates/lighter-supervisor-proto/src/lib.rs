@@ -2,8 +2,9 @@
 //!
 //! The daemon starts `lighter-supervisor <launch file>` with two descriptors: the listening Unix socket ([`LISTENER_FD`],
 //! bound by the daemon, so that attachments made before the start wait in its backlog), and one end of a pair of stream
-//! sockets ([`DAEMON_FD`]). While the program is loaded, the daemon prepares the container. Once the [`Launch`] is in its
-//! file, it sends one line on the pair, with the namespaces that are to be joined: one byte of [`joined`] for each
+//! sockets ([`DAEMON_FD`]). While the program is loaded, the daemon prepares the container. The [`Rootfs`] is sent first, as a
+//! frame on the pair, to be mounted while the rest is made. Once the [`Launch`] is in its
+//! file, one line follows on the pair, with the namespaces that are to be joined: one byte of [`joined`] for each
 //! descriptor. The end of the pair instead means that nothing is to be started. The supervisor answers with the one
 //! [`Ready`] line. Every later conversation is one connection to the socket: a [`Request`] frame, [`Reply`] frames, and
 //! after `Attach` and attached `Exec` the raw streams.
@@ -68,7 +69,6 @@ pub struct Launch {
     pub id: String,
     /// `<exec-root>/containers/<id>`; holds the files of [`files`].
     pub run_dir: PathBuf,
-    pub rootfs: Rootfs,
     pub tty: bool,
     pub open_stdin: bool,
     pub stdin_once: bool,

@@ -73,6 +73,8 @@ fn main() -> ExitCode {
 fn prepare(launch_file: &Path, listener: OwnedFd, daemon: OwnedFd) -> Result<Option<Server>, SetupError> {
     detach()?;
     let signals = server::block_signals().map_err(SetupError::io("take signals"))?;
+    let Some(layers) = summons::rootfs(&daemon)? else { return Ok(None) };
+    let root = rootfs::make(&layers)?;
     let Some(mut given) = summons::wait(&daemon)? else { return Ok(None) };
     let text = std::fs::read(launch_file).map_err(SetupError::io(format!("read {}", launch_file.display())))?;
     let launch: Launch =
@@ -101,7 +103,7 @@ fn prepare(launch_file: &Path, listener: OwnedFd, daemon: OwnedFd) -> Result<Opt
     }
     let cgroup_view = cgroup::view(&launch.cgroups, &cgroup)?;
     let cgroup_path = cgroup::hide_hierarchies(&cgroup)?;
-    rootfs::mount(&launch.rootfs, &rootfs)?;
+    rootfs::place(&layers, root, &rootfs)?;
     launch.images.iter().try_for_each(rootfs::mount_image)?;
     launch.pins.iter().try_for_each(rootfs::pin)?;
     shared::place_binds(&binds)?;

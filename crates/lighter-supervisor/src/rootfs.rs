@@ -11,6 +11,7 @@ use rustix::mount::{
 };
 use std::ffi::CString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// Leaves the host's mount namespace.
@@ -33,13 +34,27 @@ pub fn mount_scratch(target: &Path) -> Result<(), SetupError> {
     rustix::mount::mount("scratch", target, "tmpfs", flags, c"mode=700,size=64m").map_err(|e| what()(e.into()))
 }
 
-/// Mounts the overlay on `target`.
-pub fn mount(rootfs: &Rootfs, target: &Path) -> Result<(), SetupError> {
-    let what = || SetupError::io::<io::Error>(format!("mount the overlay on {}", target.display()));
+/// Makes the overlay, which is nowhere yet; nothing if that can only be done in its place.
+pub fn make(rootfs: &Rootfs) -> Result<Option<OwnedFd>, SetupError> {
     if rootfs.lower.is_empty() {
-        return rustix::mount::mount_bind(&rootfs.upper, target).map_err(SetupError::io("bind the container's layer"));
+        return Ok(None);
     }
-    mount_overlay(&rootfs.lower, Some((&rootfs.upper, &rootfs.work)), target).map_err(what())
+    match make_overlay(&rootfs.lower, Some((&rootfs.upper, &rootfs.work))) {
+        Err(error) if is_old_kernel(&error) => Ok(None),
+        made => made.map(Some).map_err(SetupError::io("make the overlay")),
+    }
+}
+
+/// Mounts on `target` what was made.
+pub fn place(rootfs: &Rootfs, made: Option<OwnedFd>, target: &Path) -> Result<(), SetupError> {
+    let what = || SetupError::io::<io::Error>(format!("mount the overlay on {}", target.display()));
+    match made {
+        Some(made) => attach(&made, target).map_err(what()),
+        None if rootfs.lower.is_empty() => {
+            rustix::mount::mount_bind(&rootfs.upper, target).map_err(SetupError::io("bind the container's layer"))
+        }
+        None => mount_by_string(&rootfs.lower, Some((&rootfs.upper, &rootfs.work)), target).map_err(what()),
+    }
 }
 
 /// Mounts the layers of an image, read-only. An overlay that nobody writes to wants two layers at least: an empty one is below.
@@ -53,7 +68,10 @@ pub fn mount_image(image: &ImageMount) -> Result<(), SetupError> {
         }
         let mut lower = image.lower.clone();
         lower.push(empty.clone());
-        mount_overlay(&lower, None, &image.at)
+        match make_overlay(&lower, None) {
+            Err(error) if is_old_kernel(&error) => mount_by_string(&lower, None, &image.at),
+            made => attach(&made?, &image.at),
+        }
     };
     make().map_err(SetupError::io(format!("mount the image on {}", image.at.display())))
 }
@@ -86,23 +104,18 @@ fn pin_by_descriptor(pin: &Pin) -> io::Result<()> {
         | OpenTreeFlags::AT_EMPTY_PATH
         | OpenTreeFlags::AT_RECURSIVE;
     let tree = open_tree(&found, c"", flags)?;
-    Ok(move_mount(&tree, c"", rustix::fs::CWD, &pin.at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+    attach(&tree, &pin.at)
 }
 
 /// The upper and the work directory, of an overlay that is written to.
 type Writable<'a> = Option<(&'a Path, &'a Path)>;
 
-fn mount_overlay(lower: &[PathBuf], writable: Writable<'_>, target: &Path) -> io::Result<()> {
-    match mount_by_descriptor(lower, writable, target) {
-        // A kernel before 6.5 knows no `lowerdir+`.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
-            mount_by_string(lower, writable, target)
-        }
-        done => done,
-    }
+/// A kernel before 6.5 knows no `lowerdir+`.
+fn is_old_kernel(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS))
 }
 
-fn mount_by_descriptor(lower: &[PathBuf], writable: Writable<'_>, target: &Path) -> io::Result<()> {
+fn make_overlay(lower: &[PathBuf], writable: Writable<'_>) -> io::Result<OwnedFd> {
     let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     for layer in lower {
         fsconfig_set_string(&fs, "lowerdir+", layer)?;
@@ -117,9 +130,11 @@ fn mount_by_descriptor(lower: &[PathBuf], writable: Writable<'_>, target: &Path)
     // `diff` and `commit` read the upper layer: a directory that was renamed must be all there.
     let _ = fsconfig_set_string(&fs, "redirect_dir", "off");
     fsconfig_create(&fs)?;
-    let mount = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    Ok(move_mount(&mount, c"", rustix::fs::CWD, target, flags)?)
+    Ok(fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
+}
+
+fn attach(mount: &OwnedFd, target: &Path) -> io::Result<()> {
+    Ok(move_mount(mount, c"", rustix::fs::CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }
 
 fn mount_by_string(lower: &[PathBuf], writable: Writable<'_>, target: &Path) -> io::Result<()> {

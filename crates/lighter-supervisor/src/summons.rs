@@ -1,11 +1,12 @@
-//! The daemon's word that the container is prepared, with the namespaces to be joined. Waited for once, at start-up: what is
-//! done before that overlaps with the daemon's own work.
+//! What the daemon says at start-up: which file systems make the root, and then its word that the container is prepared, with
+//! the namespaces to be joined. What is done before that overlaps with the daemon's own work.
 
 use crate::error::SetupError;
-use lighter_supervisor_proto::joined;
+use lighter_supervisor_proto::{self as proto, Rootfs, joined};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use std::io::IoSliceMut;
+use std::fs::File;
+use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 
@@ -23,7 +24,16 @@ impl Given {
     }
 }
 
-/// Waits for it. `None`: it will not come.
+/// Waits for the root. `None`: it will not come.
+pub fn rootfs(daemon: &OwnedFd) -> Result<Option<Rootfs>, SetupError> {
+    let received = daemon.try_clone().and_then(|copy| proto::receive(File::from(copy)));
+    match received {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        received => received.map(Some).map_err(SetupError::io("hear from the daemon")),
+    }
+}
+
+/// Waits for the word. `None`: it will not come.
 pub fn wait(daemon: &OwnedFd) -> Result<Option<Given>, SetupError> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(joined::MOST))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Without a request for so long, the daemon is at rest. A client that runs one command after the other does not notice.
-const REST: Duration = Duration::from_secs(1);
+/// Without a request for so long (at most twice as long), the daemon is at rest. A client that runs one command after the other
+/// does not notice.
+const REST: Duration = Duration::from_secs(2);
 
 /// Watches until it is dropped. `activity` is told of each request.
 pub async fn watch(activity: Arc<Notify>) {

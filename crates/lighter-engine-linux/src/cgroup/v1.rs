@@ -39,7 +39,8 @@ pub(super) fn update(all: &[Hierarchy], below: &Path, limits: &Limits) -> Result
     Ok(())
 }
 
-/// A fresh cpuset group takes no process before it has processors and memory nodes.
+/// A fresh cpuset group takes no process before it has processors and memory nodes. A fresh one above the container's gives them to
+/// what is made in it from now on, which costs much less than writing them.
 fn inherit_cpuset(root: &Path, dir: &Path) -> Result<()> {
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let mut empty: Vec<PathBuf> = Vec::new();
@@ -54,6 +55,10 @@ fn inherit_cpuset(root: &Path, dir: &Path) -> Result<()> {
         }
         for path in empty.into_iter().rev() {
             write(&path, value.trim()).at("cannot write", &path)?;
+            if let Some(above) = path.parent().filter(|group| *group != dir) {
+                let path = above.join("cgroup.clone_children");
+                write(&path, "1").at("cannot write", &path)?;
+            }
         }
     }
     Ok(())

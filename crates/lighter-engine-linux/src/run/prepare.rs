@@ -14,6 +14,7 @@ use lighter_domain::{Container, Error, Result};
 use lighter_network::Attachment;
 use lighter_supervisor_proto::{self as proto, ImageMount, Launch, LogFile, Rootfs, files};
 use std::collections::BTreeMap;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 /// The parts of a run that do not depend on its network.
@@ -22,7 +23,6 @@ pub(crate) struct Prepared {
     user: User,
     caps: CapSet,
     devices: Vec<Device>,
-    rootfs: Rootfs,
     seccomp: Option<PathBuf>,
     pub groups: proto::Cgroups,
     images: Vec<ImageMount>,
@@ -42,8 +42,8 @@ impl Inner {
         Ok(Rootfs { lower: stack.dirs, upper: made.upper, work: made.work })
     }
 
-    /// Everything before the network is known.
-    pub(crate) fn prepare(&self, container: &Container, modes: Modes) -> Result<Prepared> {
+    /// Everything before the network is known. `supervisor` is told of the root file system as soon as it is whole.
+    pub(crate) fn prepare(&self, container: &Container, modes: Modes, supervisor: &UnixStream) -> Result<Prepared> {
         let host = &container.host_config;
         self.volumes.acquire(container, container.id.as_str())?;
         crate::volumes::check_parts(container)?;
@@ -53,6 +53,11 @@ impl Inner {
         let view = View::open(layers).context("cannot open the container's layers")?;
         let user = users::resolve(&container.config.user, &host.group_add, |p| view.read(p, users::MAX_FILE))?;
         self.make_cwd(container, &view)?;
+        if container.host_config.init == Some(true) {
+            make_init_place(&view)?;
+        }
+        // A supervisor that is gone has said why.
+        let _ = proto::send(supervisor, &rootfs);
         let caps = CapSet::of(
             host.privileged,
             host.cap_add.as_deref().unwrap_or_default(),
@@ -63,7 +68,7 @@ impl Inner {
         let devices = devices::of(host.privileged, &host.devices)?;
         let limits = Limits::of(host, &devices)?;
         let groups = self.cgroups.create(container, &limits)?;
-        Ok(Prepared { modes, user, caps, devices, rootfs, seccomp, groups, images })
+        Ok(Prepared { modes, user, caps, devices, seccomp, groups, images })
     }
 
     /// As dockerd: a working directory that is missing is made, in the mount that it is on.
@@ -110,15 +115,11 @@ impl Inner {
             rootfs: run_dir.join(files::ROOTFS),
             cgroup_path: self.cgroups.path_of(container),
         };
-        if init.is_some() {
-            self.make_init_place(&p.rootfs)?;
-        }
         super::files::write(&run_dir, files::SPEC, &spec::build(&input)?)?;
         let host = &container.host_config;
         let launch = Launch {
             id: container.id.as_str().to_owned(),
             run_dir: run_dir.clone(),
-            rootfs: p.rootfs.clone(),
             tty: container.config.tty,
             open_stdin: container.config.open_stdin,
             stdin_once: container.config.stdin_once,
@@ -151,14 +152,6 @@ impl Inner {
         Ok(Some(&self.config.init))
     }
 
-    /// A read-only root file system takes no new file to mount on.
-    fn make_init_place(&self, rootfs: &Rootfs) -> Result<()> {
-        let layers = std::iter::once(&rootfs.upper).chain(&rootfs.lower).map(PathBuf::as_path);
-        let dir = Path::new(INIT_PATH).parent().unwrap_or(Path::new("/"));
-        let made = View::open(layers).and_then(|v| v.make_dirs(dir)).at("cannot make", dir)?;
-        if made { Ok(()) } else { Err(Error::invalid(format!("Cannot mkdir: {} is not a directory", dir.display()))) }
-    }
-
     fn log_file(&self, container: &Container) -> Result<Option<LogFile>> {
         let options = crate::logs::options::of(container)?;
         Ok(options.map(|o| LogFile {
@@ -168,6 +161,13 @@ impl Inner {
             attrs: o.attrs.into_iter().collect::<BTreeMap<_, _>>(),
         }))
     }
+}
+
+/// A read-only root file system takes no new file to mount on.
+fn make_init_place(view: &View) -> Result<()> {
+    let dir = Path::new(INIT_PATH).parent().unwrap_or(Path::new("/"));
+    let made = view.make_dirs(dir).at("cannot make", dir)?;
+    if made { Ok(()) } else { Err(Error::invalid(format!("Cannot mkdir: {} is not a directory", dir.display()))) }
 }
 
 fn no_image(container: &Container) -> Error {

@@ -37,7 +37,7 @@ const MAX_LINE: usize = 64 << 10;
 /// A supervisor that was started and has not spoken.
 struct Summoned {
     pid: u32,
-    /// Our end of the pair. Dropped without a word, it ends the supervisor.
+    /// Our end of the pair. When all copies are dropped without a word, it ends the supervisor.
     pair: UnixStream,
     /// Ends with the supervisor.
     reaper: JoinHandle<()>,
@@ -89,21 +89,25 @@ impl Inner {
         };
         held.dirty = true;
         make_private_dir(&self.layout.run_dir(&container.id))?;
+        let (pair, theirs) = UnixStream::pair().context("cannot make a pair of sockets")?;
         let (hand_over, rest) = oneshot::channel();
         let made = {
             let (this, container) = (Arc::clone(self), container.clone());
-            tokio::task::spawn_blocking(move || this.make(&container, modes, rest))
+            let pair = pair.try_clone().context("cannot copy a socket")?;
+            tokio::task::spawn_blocking(move || this.make(&container, modes, &pair, rest))
         };
         let attached_before = held.listener.is_some();
-        let summoned = self.summon(held, container);
+        let summoned = self.summon(held, container, pair, &theirs);
+        drop(theirs);
         let connected = self.connect(container, &modes).await;
         let mut attachment = Attachment::default();
         let joined = match (&summoned, connected) {
-            (Ok(summoned), Ok(attached)) => summoned.pair.try_clone().context("cannot copy a socket").map(|pair| {
+            (Ok(_), Ok(attached)) => {
                 attachment = attached.attachment.clone();
                 // Who is to take it has failed, if it is not there any more, and says so.
-                let _ = hand_over.send((attached, pair));
-            }),
+                let _ = hand_over.send(attached);
+                Ok(())
+            }
             (_, connected) => {
                 drop(hand_over);
                 connected.map(drop)
@@ -149,14 +153,13 @@ impl Inner {
     ///
     /// A tenth of a millisecond, and not worth another thread: the kernel would put that behind the one that prepares, on the
     /// same core, and nothing would overlap.
-    fn summon(&self, held: &mut Held, container: &Container) -> Result<Summoned> {
+    fn summon(&self, held: &mut Held, container: &Container, pair: UnixStream, theirs: &UnixStream) -> Result<Summoned> {
         let run_dir = self.layout.run_dir(&container.id);
         let listener = match held.listener.take() {
             Some(listener) => listener,
             None => socket::bind(&run_dir).at("cannot bind the socket of", &run_dir)?,
         };
         let listener = held.listener.insert(listener);
-        let (pair, theirs) = UnixStream::pair().context("cannot make a pair of sockets")?;
         let pid = self.program.start(&run_dir.join(names::LAUNCH), listener.as_fd(), theirs.as_fd())?;
         Ok(Summoned { pid, pair, reaper: tokio::spawn(spawn::reap(pid)) })
     }
@@ -170,19 +173,20 @@ impl Inner {
         &self,
         container: &Container,
         modes: Modes,
-        rest: oneshot::Receiver<(Attached, UnixStream)>,
+        supervisor: &UnixStream,
+        rest: oneshot::Receiver<Attached>,
     ) -> (Option<proto::Cgroups>, Result<()>) {
-        let prepared = match self.prepare(container, modes) {
+        let prepared = match self.prepare(container, modes, supervisor) {
             Ok(prepared) => prepared,
             Err(error) => return (None, Err(error)),
         };
         let done = self.write_launch(container, &prepared).and_then(|()| {
-            let Ok((attached, pair)) = rest.blocking_recv() else { return Ok(()) };
+            let Ok(attached) = rest.blocking_recv() else { return Ok(()) };
             self.write_attachment(container, &prepared.modes, &attached.attachment)?;
             let joined = self.join(container, &prepared.modes)?;
             let netns = attached.netns.as_ref().map(|fd| (fd.as_fd(), joined::NETWORK));
             let namespaces: Vec<_> = netns.into_iter().chain(joined.iter().map(|(fd, kind)| (fd.as_fd(), *kind))).collect();
-            go_on(&pair, &namespaces)
+            go_on(supervisor, &namespaces)
         });
         (Some(prepared.groups), done)
     }

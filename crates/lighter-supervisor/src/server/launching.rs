@@ -76,7 +76,8 @@ impl Server {
                 Maker::Itself(joining.start(&self.site, main.ok_or(SetupError::Spec("process id"))?, &wiring)?)
             }
         };
-        self.poll.add(&notes, Token::Notes(number), Ready::IN).map_err(what())?;
+        // Woken by their end alone, which is always told.
+        self.poll.add(&notes, Token::Notes(number), Ready::empty()).map_err(what())?;
         process.launching = Some(Launching { maker, orphaned: false, notes, text: Vec::new(), console, client });
         process.input = pipes.stdin.map(Input::new);
         process.outputs = pipes.outputs;
@@ -95,7 +96,7 @@ impl Server {
         Ok(())
     }
 
-    /// More notes, or their end: then it is known what became of the process.
+    /// The end of the notes: it is known what became of the process.
     pub(super) fn on_notes(&mut self, number: u32) {
         let Some(process) = self.processes.get_mut(&number) else { return };
         let Some(launching) = &mut process.launching else { return };

@@ -24,8 +24,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Quiet for so long: memory is given back.
-const TRIM_AFTER: Duration = Duration::from_millis(300);
+/// Quiet for so long: memory is given back. Who asks again before that does not wait for it to be mapped once more.
+const TRIM_AFTER: Duration = Duration::from_secs(2);
 /// A receiver of log records that is slow is asked again after this.
 const SLOW_LOG: Duration = Duration::from_millis(50);
 /// Clients that take nothing for so long after the container's end are given up.

@@ -30,9 +30,9 @@ fn programs_that_cannot_run() {
     assert_eq!(failure_of(&["/etc"]), told(Stage::Lookup, libc::EISDIR, "exec: \"/etc\": is a directory"));
     assert_eq!(failure_of(&["/etc/passwd"]), told(Stage::Lookup, libc::EACCES, "exec: \"/etc/passwd\": permission denied"));
     let mut container = Container::new(&["/broken"]);
-    fs::write(container.launch.rootfs.upper.join("broken"), [0x7f, b'E', b'L', b'F', 0, 0]).unwrap();
+    fs::write(container.rootfs.upper.join("broken"), [0x7f, b'E', b'L', b'F', 0, 0]).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(container.launch.rootfs.upper.join("broken"), mode).unwrap();
+    fs::set_permissions(container.rootfs.upper.join("broken"), mode).unwrap();
     assert_eq!(failure(&mut container), told(Stage::Exec, libc::ENOEXEC, "exec /broken: exec format error"));
 }
 
@@ -55,7 +55,7 @@ fn set_up_that_cannot_be_done_is_told_with_its_cause_and_to_those_who_wait() {
         return;
     }
     let mut container = Container::new(&["true"]);
-    container.launch.rootfs.lower = vec!["/nosuch-layer".into()];
+    container.rootfs.lower = vec!["/nosuch-layer".into()];
     let failed = failure(&mut container);
     assert_eq!((failed.stage, failed.errno), (Stage::Setup, Some(libc::ENOENT)), "{}", failed.message);
     let kept: Ready = serde_json::from_slice(&fs::read(container.launch.run_dir.join(files::READY)).unwrap()).unwrap();

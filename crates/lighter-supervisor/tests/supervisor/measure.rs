@@ -80,7 +80,7 @@ fn log_of_one_gibibyte() {
     let mut args = vec!["cat"];
     args.extend([LINES; 16]);
     let mut container = Container::new(&args);
-    fs::write(container.launch.rootfs.upper.join("lines"), format!("{}\n", "x".repeat(99)).repeat(671_089)).unwrap();
+    fs::write(container.rootfs.upper.join("lines"), format!("{}\n", "x".repeat(99)).repeat(671_089)).unwrap();
     container.spec["mounts"].as_array_mut().unwrap().clear();
     let start = Instant::now();
     container.started();

@@ -58,6 +58,7 @@ pub fn busybox() -> &'static Path {
 /// A container: its directories, and its supervisor once started.
 pub struct Container {
     pub launch: Launch,
+    pub rootfs: Rootfs,
     pub spec: serde_json::Value,
     listener: UnixListener,
     child: Option<Child>,
@@ -81,7 +82,6 @@ impl Container {
             images: Vec::new(),
             pins: Vec::new(),
             id: id.clone(),
-            rootfs: Rootfs { lower: vec![busybox().to_owned()], upper: layers.join("upper"), work: layers.join("work") },
             tty: false,
             open_stdin: false,
             stdin_once: false,
@@ -100,7 +100,8 @@ impl Container {
             run_dir: run_dir.clone(),
         };
         let listener = bind(&run_dir);
-        Self { launch, spec: spec::docker_like(args), listener, child: None, base }
+        let rootfs = Rootfs { lower: vec![busybox().to_owned()], upper: layers.join("upper"), work: layers.join("work") };
+        Self { launch, rootfs, spec: spec::docker_like(args), listener, child: None, base }
     }
 
     /// Starts the supervisor, and waits for what it says.
@@ -136,6 +137,7 @@ impl Container {
         command.arg(dir.join(files::LAUNCH));
         sys::with_descriptors(&mut command, vec![self.listener.as_raw_fd(), theirs.as_raw_fd()]);
         self.child = Some(command.spawn().unwrap());
+        proto::send(&ours, &self.rootfs).unwrap();
         ours
     }
 
@@ -207,7 +209,7 @@ impl Drop for Container {
             }
         }
         let _ = fs::remove_dir_all(&self.base);
-        if let Some(layers) = self.launch.rootfs.upper.parent() {
+        if let Some(layers) = self.rootfs.upper.parent() {
             let _ = fs::remove_dir_all(layers);
         }
     }
