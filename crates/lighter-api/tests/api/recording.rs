@@ -72,6 +72,41 @@ fn a_change_is_committed_before_its_answer() {
 }
 
 #[test]
+fn what_is_stored_with_its_change_is_recorded_once_and_whole() {
+    let api = Api::start();
+    let created = r#"{"Image":"busybox","Cmd":["sleep","1000"],"HostConfig":{"Binds":["/srv:/x"],"Devices":[]}}"#;
+    let steps = [
+        ("POST", "/containers/create?name=c", created, "ContainerCreate", 201),
+        ("POST", "/containers/c/start", "", "ContainerStart", 204),
+        // Nothing is changed by these, and no change is there to be stored with.
+        ("POST", "/containers/c/start", "", "ContainerStart", 304),
+        ("POST", "/containers/create?name=c", created, "ContainerCreate", 409),
+        ("POST", "/containers/c/exec", r#"{"Cmd":["true"]}"#, "ContainerExec", 201),
+        ("DELETE", "/containers/c", "", "ContainerDelete", 409),
+        ("DELETE", "/containers/c?force=1", "", "ContainerDelete", 204),
+    ];
+    let mut id = None;
+    for (n, (method, path, body, _, status)) in steps.into_iter().enumerate() {
+        let reply = api.send(method, path, body);
+        assert_eq!(reply.status, status, "{method} {path}: {}", reply.text());
+        assert_eq!(api.committed().len(), n + 1, "{method} {path}");
+        id = id.or_else(|| Some(reply.json()["Id"].as_str().unwrap().to_owned()));
+    }
+    let recorded = api.recorded();
+    assert_eq!(recorded.len(), steps.len());
+    for (event, (method, path, _, kind, status)) in recorded.iter().zip(steps) {
+        assert_eq!((event.kind.as_str(), event.http_status), (kind, Some(status)), "{method} {path}");
+        assert_eq!(event.status, ShimStatus::of_http(status));
+        assert_eq!(event.error.is_some(), status >= 400);
+        assert!(event.duration_micros > 0);
+        if (kind, status) != ("ContainerCreate", 409) {
+            assert_eq!((&event.container_id, event.image.as_deref()), (&id, Some("busybox")), "{method} {path}");
+        }
+    }
+    assert_eq!(recorded[0].host_paths, ["/srv"]);
+}
+
+#[test]
 fn what_cannot_be_read_as_http_is_recorded_as_malformed() {
     let api = Api::start();
     let mut conn = api.connect();
