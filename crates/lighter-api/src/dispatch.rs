@@ -46,7 +46,7 @@ impl Dispatch {
         let body = Arriving::new(body, &parts.headers);
         let id = record::request_id();
         let ticket = match self.record {
-            true => Ticket::open(&self.daemon, &parts.method, &parts.uri, &parts.headers, &id),
+            true => Ticket::open(&self.daemon, &parts.method, &parts.uri, &parts.headers, id.clone()),
             false => Ticket::default(),
         };
         ticket.peer(self.peer);
@@ -70,7 +70,7 @@ impl Dispatch {
             policy: self.policy.clone(),
             shutdown: self.shutdown.clone(),
         };
-        let span = tracing::info_span!("request", id, operation = route.operation);
+        let span = tracing::info_span!("request", id = &*id, operation = route.operation);
         if let Err(failure) = self.policy.judge(route, &mut call).await {
             note_subject(route, &call);
             return finish(Err(failure), &call.ticket, true).instrument(span).await;

@@ -9,6 +9,7 @@ use lighter_core::{Daemon, Record};
 use lighter_domain::container::MountKind;
 use lighter_domain::{Container, ShimEvent, ShimStatus};
 use parking_lot::Mutex;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
@@ -70,10 +71,15 @@ const KEPT: &[&str] = &[
 ];
 
 /// An id for the log and the store: the process's random half and a counter.
-pub fn request_id() -> String {
+pub fn request_id() -> Arc<str> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     static PROCESS: std::sync::LazyLock<u32> = std::sync::LazyLock::new(rand::random);
-    format!("{:08x}{:08x}", *PROCESS, NEXT.fetch_add(1, Ordering::Relaxed))
+    let number = u64::from(*PROCESS) << 32 | u64::from(NEXT.fetch_add(1, Ordering::Relaxed));
+    let mut digits = [0; 16];
+    for (place, digit) in digits.iter_mut().rev().enumerate() {
+        *digit = b"0123456789abcdef"[(number >> (4 * place) & 15) as usize];
+    }
+    std::str::from_utf8(&digits).unwrap_or_default().into()
 }
 
 /// Who is on the other end of a connection, as far as the kernel tells.
@@ -97,32 +103,33 @@ impl Peer {
 
 /// A request's record while the request is under way.
 pub struct Open {
-    event: ShimEvent,
-    began: Instant,
+    daemon: Daemon,
     /// `None` once it is closed.
-    daemon: Option<Daemon>,
+    event: Option<ShimEvent>,
+    began: Instant,
 }
 
 impl Open {
     /// For what could not be read as a request at all.
     pub fn malformed(daemon: Daemon, peer: Peer) -> Self {
-        let mut open = Self::new(daemon, &Method::GET, "", None, request_id());
-        "Malformed".clone_into(&mut open.event.kind);
-        open.event.method.clear();
-        (open.event.peer_uid, open.event.peer_pid) = (peer.uid, peer.pid);
+        let mut open = Self::new(daemon, "".into(), String::new(), None, request_id());
+        if let Some(event) = &mut open.event {
+            event.kind = "Malformed".into();
+            (event.peer_uid, event.peer_pid) = (peer.uid, peer.pid);
+        }
         open
     }
 
-    fn new(daemon: Daemon, method: &Method, path: &str, client: Option<String>, request_id: String) -> Self {
+    fn new(daemon: Daemon, method: Cow<'static, str>, path: String, client: Option<String>, request_id: Arc<str>) -> Self {
         let event = ShimEvent {
             id: 0,
             status: ShimStatus::Aborted,
             container_id: None,
             image: None,
-            kind: String::new(),
+            kind: "".into(),
             timestamp: OffsetDateTime::now_utc(),
-            method: method.as_str().to_owned(),
-            path: path.to_owned(),
+            method,
+            path,
             api_version: None,
             http_status: None,
             duration_micros: 0,
@@ -135,32 +142,36 @@ impl Open {
             peer_pid: None,
             stack: None,
         };
-        Self { event, began: Instant::now(), daemon: Some(daemon) }
+        Self { daemon, event: Some(event), began: Instant::now() }
     }
 
     /// Closes and stores it; `durable`: committed before this returns.
     pub async fn close(mut self, status: u16, error: Option<&str>, durable: bool) {
-        let Some(daemon) = self.daemon.take() else { return };
-        self.event.error = error.map(|e| bounded(e, LONGEST_ERROR));
-        daemon.record(self.answered(status), durable).await;
+        let Some(mut event) = self.event.take() else { return };
+        event.error = error.map(|e| bounded(e, LONGEST_ERROR));
+        self.answer(&mut event, status);
+        if durable {
+            self.daemon.record(event, true).await;
+        } else if let Err(event) = self.daemon.record_at_once(event) {
+            self.daemon.record(*event, false).await;
+        }
     }
 
-    fn answered(&mut self, status: u16) -> ShimEvent {
-        let mut event = self.finished();
+    fn answer(&self, event: &mut ShimEvent, status: u16) {
+        self.time(event);
         (event.status, event.http_status) = (ShimStatus::of_http(status), Some(status));
-        event
     }
 
-    fn finished(&mut self) -> ShimEvent {
-        self.event.duration_micros = i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX);
-        self.event.clone()
+    fn time(&self, event: &mut ShimEvent) {
+        event.duration_micros = i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX);
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if let (Some(daemon), Ok(runtime)) = (self.daemon.take(), tokio::runtime::Handle::try_current()) {
-            let event = self.finished();
+        if let (Some(mut event), Ok(runtime)) = (self.event.take(), tokio::runtime::Handle::try_current()) {
+            self.time(&mut event);
+            let daemon = self.daemon.clone();
             runtime.spawn(async move { daemon.record(event, false).await });
         }
     }
@@ -171,21 +182,21 @@ impl Drop for Open {
 pub struct Ticket(Arc<Mutex<Option<Open>>>);
 
 impl Ticket {
-    pub fn open(daemon: &Daemon, method: &Method, uri: &http::Uri, headers: &HeaderMap, request_id: &str) -> Self {
+    pub fn open(daemon: &Daemon, method: &Method, uri: &http::Uri, headers: &HeaderMap, request_id: Arc<str>) -> Self {
         let client = headers.get(header::USER_AGENT).map(|v| bounded(&String::from_utf8_lossy(v.as_bytes()), LONGEST_CLIENT));
-        let open = Open::new(daemon.clone(), method, &shown(uri), client, request_id.to_owned());
+        let open = Open::new(daemon.clone(), name_of(method), shown(uri), client, request_id);
         Self(Arc::new(Mutex::new(Some(open))))
     }
 
     fn edit(&self, change: impl FnOnce(&mut ShimEvent)) {
-        if let Some(open) = self.0.lock().as_mut() {
-            change(&mut open.event);
+        if let Some(event) = self.0.lock().as_mut().and_then(|open| open.event.as_mut()) {
+            change(event);
         }
     }
 
-    pub fn operation(&self, kind: &str, version: Option<String>) {
+    pub fn operation(&self, kind: &'static str, version: Option<String>) {
         self.edit(|e| {
-            kind.clone_into(&mut e.kind);
+            e.kind = kind.into();
             e.api_version = version;
         });
     }
@@ -240,7 +251,13 @@ pub struct Answered {
 
 impl Record for Answered {
     fn event(&self, made: Option<&Container>) -> Option<ShimEvent> {
-        let mut event = self.ticket.0.lock().as_mut()?.answered(self.status.as_u16());
+        let mut event = {
+            let held = self.ticket.0.lock();
+            let open = held.as_ref()?;
+            let mut event = open.event.clone()?;
+            open.answer(&mut event, self.status.as_u16());
+            event
+        };
         if let Some(container) = made {
             event.container_id = Some(container.id.as_str().to_owned());
             event.unsupported_flags.clone_from(&container.unsupported_flags);
@@ -253,7 +270,7 @@ impl Record for Answered {
 
     fn stored(&self) {
         if let Some(mut open) = self.ticket.take() {
-            open.daemon = None;
+            open.event = None;
         }
     }
 }
@@ -266,6 +283,13 @@ fn add_host_paths<'p>(event: &mut ShimEvent, paths: impl IntoIterator<Item = &'p
             event.host_paths.push(path);
         }
     }
+}
+
+/// Those that routes have are not copied.
+fn name_of(method: &Method) -> Cow<'static, str> {
+    const KNOWN: [&str; 6] = ["GET", "POST", "HEAD", "DELETE", "PUT", "OPTIONS"];
+    let known = KNOWN.into_iter().find(|known| *known == method.as_str());
+    known.map_or_else(|| method.as_str().to_owned().into(), Cow::Borrowed)
 }
 
 /// Path and query as they are recorded: values of parameters that may be secret are left out.

@@ -118,6 +118,11 @@ impl Daemon {
         }
     }
 
+    /// Records one request that changed nothing; gives it back where [`Daemon::record`] would wait, or has to say what failed.
+    pub fn record_at_once(&self, event: ShimEvent) -> Result<(), Box<ShimEvent>> {
+        if self.shared.config.record { self.shared.store.try_record(event).map_err(Box::new) } else { Ok(()) }
+    }
+
     /// The container that a reference names now, if it names one.
     pub fn resolve(&self, reference: &str) -> Option<Arc<Container>> {
         self.shared.registry.find(reference).ok().map(|entry| entry.snapshot())

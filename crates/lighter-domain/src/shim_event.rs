@@ -1,5 +1,7 @@
 //! The record of one HTTP request: who asked for what, and what came of it. Never holds secrets.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use time::OffsetDateTime;
 
 /// One request on the socket. Made when it arrives, stored when it is answered.
@@ -12,9 +14,9 @@ pub struct ShimEvent {
     pub container_id: Option<String>,
     pub image: Option<String>,
     /// The swagger's operationId (`ContainerCreate`), or `Unknown` / `Malformed`.
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     pub timestamp: OffsetDateTime,
-    pub method: String,
+    pub method: Cow<'static, str>,
     /// Without the query's values of parameters that can hold secrets; at most 2 KiB.
     pub path: String,
     /// `1.47`; `None` for an unversioned path.
@@ -23,7 +25,7 @@ pub struct ShimEvent {
     pub duration_micros: i64,
     /// The User-Agent, at most 256 bytes.
     pub client: Option<String>,
-    pub request_id: String,
+    pub request_id: Arc<str>,
     /// The message of an error answer.
     pub error: Option<String>,
     pub unsupported_flags: Vec<String>,

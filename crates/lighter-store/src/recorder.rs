@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// Events that may wait for the disk.
 pub(crate) const CAPACITY: usize = 64 * 1024;
-/// So many wake the writer at once.
+/// So many wake the writer at once. More at a time do not fit the processor's caches.
 const BATCH: usize = 512;
 /// No event waits longer than this for its batch to fill.
 const MAX_DELAY: Duration = Duration::from_millis(250);

@@ -29,11 +29,24 @@ static STATEMENTS: LazyLock<[Arc<str>; WIDTHS.len()]> = LazyLock::new(|| {
     WIDTHS.map(|width| format!("INSERT INTO shimEvents ({COLUMNS}) VALUES {}", tuples(SHARED + OWN, width)).into())
 });
 
+/// Bytes of the own columns of one row in a run: a timestamp, a duration in as many digits, and a request's id.
+const PACKED: usize = TIMESTAMP + DURATION + REQUEST_ID;
+const TIMESTAMP: usize = 30;
+const DURATION: usize = 10;
+const REQUEST_ID: usize = 16;
+
 static RUN_STATEMENTS: LazyLock<[Arc<str>; RUN_WIDTHS.len()]> = LazyLock::new(|| {
     RUN_WIDTHS.map(|width| {
-        let shared = ["?"; SHARED].join(",");
-        let own = tuples(OWN, width);
-        format!("INSERT INTO shimEvents ({COLUMNS}) SELECT {shared}, column1, column2, column3 FROM (VALUES {own})").into()
+        let shared: Vec<String> = (1..=SHARED).map(|n| format!("?{n}")).collect();
+        let mut at = 1;
+        let own = [(TIMESTAMP, "TEXT"), (DURATION, "INTEGER"), (REQUEST_ID, "TEXT")].map(|(length, kind)| {
+            let part = format!("CAST(substr(?{}, column1 * {PACKED} + {at}, {length}) AS {kind})", SHARED + 1);
+            at += length;
+            part
+        });
+        let rows: Vec<String> = (0..width).map(|n| format!("({n})")).collect();
+        let (shared, own, rows) = (shared.join(","), own.join(","), rows.join(","));
+        format!("INSERT INTO shimEvents ({COLUMNS}) SELECT {shared}, {own} FROM (VALUES {rows})").into()
     })
 });
 
@@ -75,8 +88,8 @@ pub(crate) async fn insert(connection: &mut SqliteConnection, events: &[ShimEven
 }
 
 /// Events that differ in their own columns only, as a client that asks again and again leaves them: the shared columns are
-/// bound once a statement. Most of an event's cost is that SQLite copies each text that is bound, so this is what
-/// keeps the record cheap just where requests are most frequent.
+/// bound once a statement, and the own ones as one piece that SQLite takes apart. Most of an event's cost is that each value
+/// that is bound is copied some times, so this is what keeps the record cheap just where requests are most frequent.
 async fn insert_run(connection: &mut SqliteConnection, mut run: &[ShimEvent]) -> Result<i64> {
     let mut last = 0;
     for (width, statement) in RUN_WIDTHS.into_iter().zip(RUN_STATEMENTS.iter()) {
@@ -84,10 +97,12 @@ async fn insert_run(connection: &mut SqliteConnection, mut run: &[ShimEvent]) ->
             let (now, later) = run.split_at(width);
             run = later;
             let mut arguments = SqliteArguments::default();
-            arguments.reserve(SHARED + width * OWN, 0);
+            arguments.reserve(SHARED + 1, 0);
             last = execute(connection, statement, arguments, |arguments| {
                 bind_shared(arguments, &now[0])?;
-                now.iter().try_for_each(|event| bind_own(arguments, event))
+                let mut packed = Vec::with_capacity(width * PACKED);
+                now.iter().for_each(|event| pack(&mut packed, event));
+                arguments.add(packed)
             })
             .await?;
         }
@@ -127,7 +142,27 @@ async fn execute(
     Ok(done.last_insert_rowid())
 }
 
-/// Whether the shared columns of both are equal.
+/// Whether the own columns can be packed.
+fn packable(event: &ShimEvent) -> bool {
+    // Up to the year 9999.
+    (0..253_402_300_800).contains(&event.timestamp.unix_timestamp())
+        && (0..10_i64.pow(DURATION as u32)).contains(&event.duration_micros)
+        && event.request_id.len() == REQUEST_ID
+}
+
+fn pack(out: &mut Vec<u8>, event: &ShimEvent) {
+    timestamp::append(out, event.timestamp);
+    let mut digits = [b'0'; DURATION];
+    let mut rest = event.duration_micros;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    out.extend_from_slice(&digits);
+    out.extend_from_slice(event.request_id.as_bytes());
+}
+
+/// Whether they can be rows of one run: the shared columns of both are equal.
 fn alike(a: &ShimEvent, b: &ShimEvent) -> bool {
     let ShimEvent {
         id: _,
@@ -165,6 +200,8 @@ fn alike(a: &ShimEvent, b: &ShimEvent) -> bool {
         && *peer_uid == b.peer_uid
         && *peer_pid == b.peer_pid
         && *stack == b.stack
+        && packable(a)
+        && packable(b)
 }
 
 fn bind_shared(arguments: &mut SqliteArguments, event: &ShimEvent) -> Result<(), BoxDynError> {
@@ -193,8 +230,8 @@ fn bind_shared(arguments: &mut SqliteArguments, event: &ShimEvent) -> Result<(),
     arguments.add(status.as_str())?;
     arguments.add(container_id.as_deref())?;
     arguments.add(image.as_deref())?;
-    arguments.add(kind.as_str())?;
-    arguments.add(method.as_str())?;
+    arguments.add(kind.as_ref())?;
+    arguments.add(method.as_ref())?;
     arguments.add(path.as_str())?;
     arguments.add(api_version.as_deref())?;
     arguments.add(*http_status)?;
@@ -208,9 +245,9 @@ fn bind_shared(arguments: &mut SqliteArguments, event: &ShimEvent) -> Result<(),
 }
 
 fn bind_own(arguments: &mut SqliteArguments, event: &ShimEvent) -> Result<(), BoxDynError> {
-    arguments.add(timestamp::format(event.timestamp))?;
+    arguments.add(timestamp::shared(event.timestamp))?;
     arguments.add(event.duration_micros)?;
-    arguments.add(event.request_id.as_str())
+    arguments.add(Arc::clone(&event.request_id))
 }
 
 /// Columns, and the conditions of a [`ShimEventFilter`]; the order is the caller's.
@@ -334,14 +371,14 @@ impl TryFrom<ShimEventRow> for ShimEvent {
             stack: row.stack,
             container_id: row.container_id,
             image: row.image,
-            kind: row.kind,
-            method: row.method.unwrap_or_default(),
+            kind: row.kind.into(),
+            method: row.method.unwrap_or_default().into(),
             path: row.path.unwrap_or_default(),
             api_version: row.api_version,
             http_status: row.http_status,
             duration_micros: row.duration_micros.unwrap_or_default(),
             client: row.client,
-            request_id: row.request_id.unwrap_or_default(),
+            request_id: row.request_id.unwrap_or_default().into(),
             error: row.error,
         })
     }

@@ -2,40 +2,50 @@
 //!
 //! Written by hand because each recorded request pays for it; read leniently because other programs write these tables too.
 
+use std::sync::Arc;
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 
 /// `2026-01-02T03:04:05.000000006Z`
 pub(crate) fn format(t: OffsetDateTime) -> String {
-    let t = t.checked_to_offset(UtcOffset::UTC).unwrap_or_else(|| t.replace_offset(UtcOffset::UTC));
-    let year = t.year();
-    let mut out = String::with_capacity(31);
-    if year < 0 {
-        out.push('-');
-    }
-    digits(&mut out, year.unsigned_abs(), 4);
-    out.push('-');
-    digits(&mut out, u32::from(u8::from(t.month())), 2);
-    out.push('-');
-    digits(&mut out, u32::from(t.day()), 2);
-    out.push('T');
-    digits(&mut out, u32::from(t.hour()), 2);
-    out.push(':');
-    digits(&mut out, u32::from(t.minute()), 2);
-    out.push(':');
-    digits(&mut out, u32::from(t.second()), 2);
-    out.push('.');
-    digits(&mut out, t.nanosecond(), 9);
-    out.push('Z');
-    out
+    text(t, &mut [0; LONGEST]).to_owned()
 }
 
-fn digits(out: &mut String, mut value: u32, width: usize) {
-    let mut buffer = [b'0'; 9];
-    for slot in buffer[..width].iter_mut().rev() {
-        *slot = b'0' + (value % 10) as u8;
-        value /= 10;
+/// The same as a parameter of a statement takes it, without a copy.
+pub(crate) fn shared(t: OffsetDateTime) -> Arc<str> {
+    text(t, &mut [0; LONGEST]).into()
+}
+
+/// The same after what is there.
+pub(crate) fn append(out: &mut Vec<u8>, t: OffsetDateTime) {
+    out.extend_from_slice(text(t, &mut [0; LONGEST]).as_bytes());
+}
+
+/// With a year of six digits and its sign.
+const LONGEST: usize = 33;
+
+fn text(t: OffsetDateTime, buffer: &mut [u8; LONGEST]) -> &str {
+    let t = t.checked_to_offset(UtcOffset::UTC).unwrap_or_else(|| t.replace_offset(UtcOffset::UTC));
+    let year = t.year();
+    let parts = [
+        (year.unsigned_abs(), if year.unsigned_abs() > 9999 { 6 } else { 4 }, b'-'),
+        (u32::from(u8::from(t.month())), 2, b'-'),
+        (u32::from(t.day()), 2, b'T'),
+        (u32::from(t.hour()), 2, b':'),
+        (u32::from(t.minute()), 2, b':'),
+        (u32::from(t.second()), 2, b'.'),
+        (t.nanosecond(), 9, b'Z'),
+    ];
+    let mut at = usize::from(year < 0);
+    buffer[0] = b'-';
+    for (mut value, width, after) in parts {
+        for slot in buffer[at..at + width].iter_mut().rev() {
+            *slot = b'0' + (value % 10) as u8;
+            value /= 10;
+        }
+        buffer[at + width] = after;
+        at += width + 1;
     }
-    out.extend(buffer[..width].iter().map(|b| char::from(*b)));
+    std::str::from_utf8(&buffer[..at]).unwrap_or_default()
 }
 
 /// Reads what [`format`] writes, and also a space for the `T`, any number of fraction digits up to nine, no zone (UTC) or `+hh:mm`.

@@ -252,8 +252,8 @@ async fn shim_events_are_appended_fetched_and_filtered() {
         status: ShimStatus::Refused,
         container_id: Some("c".repeat(64)),
         image: Some("busybox:latest".to_owned()),
-        kind: "ContainerCreate".to_owned(),
-        method: "POST".to_owned(),
+        kind: "ContainerCreate".into(),
+        method: "POST".into(),
         path: HOSTILE[0].to_owned(),
         api_version: None,
         http_status: Some(409),
@@ -301,7 +301,7 @@ async fn shim_events_are_appended_fetched_and_filtered() {
     assert_eq!(followed, [create.clone(), all[0].clone()]);
     assert_eq!(store.shim_events().last_id().await.unwrap(), all[0].id);
     assert_eq!(
-        only(ShimEventFilter { request_id: Some(create.request_id.clone()), ..any() }).await,
+        only(ShimEventFilter { request_id: Some(create.request_id.to_string()), ..any() }).await,
         std::slice::from_ref(&create)
     );
     assert_eq!(only(ShimEventFilter { since: Some(at(2)), until: Some(at(2)), ..any() }).await, std::slice::from_ref(&create));

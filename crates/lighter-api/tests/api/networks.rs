@@ -348,7 +348,7 @@ fn requests_about_networks_are_recorded_with_their_container() {
     let id = api.running("co");
     api.post("/networks/n/connect", &json!({"Container": "co"}).to_string());
     let connect = api.committed().pop().unwrap();
-    assert_eq!((connect.kind.as_str(), connect.container_id.as_deref()), ("NetworkConnect", Some(id.as_str())));
+    assert_eq!((connect.kind.as_ref(), connect.container_id.as_deref()), ("NetworkConnect", Some(id.as_str())));
 }
 
 /// A container of a compose project that publishes its port 80 on this port of the host.

@@ -28,7 +28,7 @@ fn every_request_is_one_row() {
     assert_eq!(recorded.len(), wanted.len());
     let mut ids = std::collections::HashSet::new();
     for (event, (method, path, kind, status)) in recorded.iter().zip(wanted) {
-        assert_eq!((event.method.as_str(), event.path.as_str(), event.kind.as_str()), (method, path, kind));
+        assert_eq!((event.method.as_ref(), event.path.as_str(), event.kind.as_ref()), (method, path, kind));
         assert_eq!(event.http_status, Some(status), "{path}");
         assert_eq!(event.status, ShimStatus::of_http(status));
         assert_eq!(event.client.as_deref(), Some("tester/1"));
@@ -53,7 +53,7 @@ fn a_container_and_its_image_are_named_even_when_the_request_removes_it() {
     api.get(&format!("/containers/{short}/json"));
     api.send("DELETE", "/containers/c1?force=1", "");
     let recorded = api.recorded();
-    let kinds: Vec<_> = recorded.iter().map(|e| e.kind.as_str()).collect();
+    let kinds: Vec<_> = recorded.iter().map(|e| e.kind.as_ref()).collect();
     assert_eq!(kinds, ["ContainerCreate", "ContainerStart", "ContainerExec", "ExecStart", "ContainerInspect", "ContainerDelete"]);
     for event in &recorded {
         assert_eq!(event.container_id.as_deref(), Some(id.as_str()), "{}", event.kind);
@@ -95,7 +95,7 @@ fn what_is_stored_with_its_change_is_recorded_once_and_whole() {
     let recorded = api.recorded();
     assert_eq!(recorded.len(), steps.len());
     for (event, (method, path, _, kind, status)) in recorded.iter().zip(steps) {
-        assert_eq!((event.kind.as_str(), event.http_status), (kind, Some(status)), "{method} {path}");
+        assert_eq!((event.kind.as_ref(), event.http_status), (kind, Some(status)), "{method} {path}");
         assert_eq!(event.status, ShimStatus::of_http(status));
         assert_eq!(event.error.is_some(), status >= 400);
         assert!(event.duration_micros > 0);
