@@ -148,7 +148,7 @@ impl Open {
     /// Closes and stores it; `durable`: committed before this returns.
     pub async fn close(mut self, status: u16, error: Option<&str>, durable: bool) {
         let Some(mut event) = self.event.take() else { return };
-        event.error = error.map(|e| bounded(e, LONGEST_ERROR));
+        event.error = error.filter(|e| !e.is_empty()).map(|e| bounded(e, LONGEST_ERROR));
         self.answer(&mut event, status);
         if durable {
             self.daemon.record(event, true).await;

@@ -1,9 +1,10 @@
 //! The buffer between requests and the disk: a request pushes its event and goes on; the writer takes them many at a time.
 //!
 //! A push costs a short lock and no clock, and wakes the writer only for the first event of a batch and for the one that
-//! fills it. The buffer is bounded: who finds it full waits, unless the disk refuses writes; then waiting would stop the
+//! fills it. Of events that are like the one before little is kept ([`Run`]). The buffer is bounded: who finds it full waits, unless the disk refuses writes; then waiting would stop the
 //! daemon, and the event is refused instead.
 
+use crate::shim_event::{self, Run};
 use crate::{Result, StoreError};
 use lighter_domain::ShimEvent;
 use parking_lot::Mutex;
@@ -35,7 +36,9 @@ pub(crate) struct Recorder {
 
 #[derive(Debug, Default)]
 struct Buffer {
-    events: Vec<ShimEvent>,
+    runs: Vec<Run>,
+    /// Events in all runs.
+    count: usize,
     /// When the writer must come, once it knows that there is something.
     due: Option<Instant>,
     failing: bool,
@@ -55,17 +58,20 @@ impl Recorder {
     /// Takes the event if there is room.
     #[expect(clippy::result_large_err, reason = "the event goes back to who gave it")]
     pub(crate) fn push(&self, event: ShimEvent) -> Result<(), Refused> {
-        let count = {
-            let mut buffer = self.buffer.lock();
-            if buffer.closed {
-                return Err(Refused::Closed(event));
-            }
-            if buffer.events.len() >= CAPACITY {
-                return Err(if buffer.failing { Refused::Failing(event) } else { Refused::Full(event) });
-            }
-            buffer.events.push(event);
-            buffer.events.len()
-        };
+        let own = shim_event::own(&event);
+        let mut buffer = self.buffer.lock();
+        if buffer.closed {
+            return Err(Refused::Closed(event));
+        }
+        if buffer.count >= CAPACITY {
+            return Err(if buffer.failing { Refused::Failing(event) } else { Refused::Full(event) });
+        }
+        buffer.count += 1;
+        let count = buffer.count;
+        if !buffer.runs.last_mut().is_some_and(|run| run.join(&event, own.as_ref())) {
+            buffer.runs.push(Run::new(event, own));
+        }
+        drop(buffer);
         if count == 1 || count == BATCH {
             self.filled.notify_one();
         }
@@ -100,11 +106,11 @@ impl Recorder {
             let filled = self.filled.notified();
             let due = {
                 let mut buffer = self.buffer.lock();
-                if buffer.events.len() >= BATCH && !buffer.failing {
+                if buffer.count >= BATCH && !buffer.failing {
                     return;
                 }
                 // The clock starts when the writer learns of the first event, at once after it was pushed.
-                if buffer.due.is_none() && !buffer.events.is_empty() {
+                if buffer.due.is_none() && buffer.count > 0 {
                     buffer.due = Some(Instant::now() + MAX_DELAY);
                 }
                 buffer.due
@@ -121,17 +127,18 @@ impl Recorder {
     }
 
     /// Writer: moves all events into `into`, which is empty, and gives its allocation to the buffer.
-    pub(crate) fn take(&self, into: &mut Vec<ShimEvent>) {
+    pub(crate) fn take(&self, into: &mut Vec<Run>) {
         debug_assert!(into.is_empty(), "events not yet written would be lost");
         if into.capacity() > KEEP_ALLOCATED {
             *into = Vec::new();
         }
-        {
+        let count = {
             let mut buffer = self.buffer.lock();
-            std::mem::swap(&mut buffer.events, into);
+            std::mem::swap(&mut buffer.runs, into);
             buffer.due = None;
-        }
-        if into.len() >= CAPACITY {
+            std::mem::take(&mut buffer.count)
+        };
+        if count >= CAPACITY {
             self.room.notify_waiters();
         }
     }

@@ -21,9 +21,9 @@ const OWN: usize = 3;
 
 /// Rows of one statement, widest first: a batch is cut greedily, so that only these few statements are ever prepared.
 const WIDTHS: [usize; 3] = [64, 8, 1];
-/// The same for rows that share all but their own columns. A shorter run is not worth a statement.
-const RUN_WIDTHS: [usize; 3] = [256, 64, 16];
-const SHORTEST_RUN: usize = RUN_WIDTHS[RUN_WIDTHS.len() - 1];
+/// The same for the rows of a [`Run`].
+const RUN_WIDTHS: [usize; 5] = [LONGEST_RUN, 64, 16, 4, 1];
+const LONGEST_RUN: usize = 256;
 
 static STATEMENTS: LazyLock<[Arc<str>; WIDTHS.len()]> = LazyLock::new(|| {
     WIDTHS.map(|width| format!("INSERT INTO shimEvents ({COLUMNS}) VALUES {}", tuples(SHARED + OWN, width)).into())
@@ -65,69 +65,117 @@ pub(crate) fn add(script: &mut Script, event: &ShimEvent) -> Result<()> {
     })
 }
 
-/// Inserts all, in order, inside the caller's transaction. Returns the id of the last.
-pub(crate) async fn insert(connection: &mut SqliteConnection, events: &[ShimEvent]) -> Result<i64> {
-    let mut rest = events;
-    let mut last = 0;
-    while let Some(first) = rest.first() {
-        let like_first = rest.iter().take_while(|event| alike(first, event)).count();
-        if like_first >= SHORTEST_RUN {
-            let (run, later) = rest.split_at(like_first - like_first % SHORTEST_RUN);
-            last = insert_run(connection, run).await?;
-            rest = later;
-        } else {
-            // Up to where the next run may begin.
-            let long_run = |window: &[ShimEvent]| window.iter().all(|event| alike(&window[0], event));
-            let until = rest.windows(SHORTEST_RUN).skip(1).position(long_run).map_or(rest.len(), |n| n + 1);
-            let (mixed, later) = rest.split_at(until);
-            last = insert_mixed(connection, mixed).await?;
-            rest = later;
-        }
-    }
-    Ok(last)
+/// An event, and those after it that differ in their own columns only, as a client that asks again and again leaves them. Of
+/// these only the own columns are kept, in one piece that SQLite takes apart: most of an event's cost is that its values are
+/// copied again and again, and this keeps the record cheap just where requests are most frequent.
+#[derive(Debug)]
+pub(crate) struct Run {
+    first: ShimEvent,
+    first_own: Option<Own>,
+    /// Of all, if there is more than one.
+    packed: Vec<u8>,
+    count: usize,
 }
 
-/// Events that differ in their own columns only, as a client that asks again and again leaves them: the shared columns are
-/// bound once a statement, and the own ones as one piece that SQLite takes apart. Most of an event's cost is that each value
-/// that is bound is copied some times, so this is what keeps the record cheap just where requests are most frequent.
-async fn insert_run(connection: &mut SqliteConnection, mut run: &[ShimEvent]) -> Result<i64> {
-    let mut last = 0;
+impl Run {
+    pub(crate) fn new(first: ShimEvent, own: Option<Own>) -> Self {
+        Self { first, first_own: own, packed: Vec::new(), count: 1 }
+    }
+
+    /// How many events it is.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Takes the event in, if it is one more of these.
+    pub(crate) fn join(&mut self, event: &ShimEvent, own: Option<&Own>) -> bool {
+        let (Some(first), Some(own)) = (&self.first_own, own) else { return false };
+        if self.count == LONGEST_RUN || !alike(&self.first, event) {
+            return false;
+        }
+        if self.packed.is_empty() {
+            self.packed.reserve(16 * PACKED);
+            self.packed.extend_from_slice(first);
+        }
+        self.packed.extend_from_slice(own);
+        self.count += 1;
+        true
+    }
+}
+
+/// The own columns of an event as they are kept in a run.
+pub(crate) type Own = [u8; PACKED];
+
+/// None for one that is alone in any case.
+pub(crate) fn own(event: &ShimEvent) -> Option<Own> {
+    let mut out = [b'0'; PACKED];
+    let (stamp, rest) = out.split_at_mut(TIMESTAMP);
+    let (duration, id) = rest.split_at_mut(DURATION);
+    let mut buffer = timestamp::BUFFER;
+    let text = timestamp::text(event.timestamp, &mut buffer).as_bytes();
+    let mut micros = event.duration_micros;
+    if text.len() != TIMESTAMP || event.request_id.len() != REQUEST_ID || micros < 0 {
+        return None;
+    }
+    stamp.copy_from_slice(text);
+    for digit in duration.iter_mut().rev() {
+        *digit = b'0' + (micros % 10) as u8;
+        micros /= 10;
+    }
+    id.copy_from_slice(event.request_id.as_bytes());
+    (micros == 0).then_some(out)
+}
+
+/// Inserts all, in order, inside the caller's transaction.
+pub(crate) async fn insert(connection: &mut SqliteConnection, runs: &[Run]) -> Result<()> {
+    let mut rest = runs;
+    while let Some(first) = rest.first() {
+        let alone = rest.iter().take_while(|run| run.count == 1).count();
+        if alone == 0 {
+            insert_run(connection, first).await?;
+        } else {
+            insert_mixed(connection, &rest[..alone]).await?;
+        }
+        rest = &rest[alone.max(1)..];
+    }
+    Ok(())
+}
+
+async fn insert_run(connection: &mut SqliteConnection, run: &Run) -> Result<()> {
+    let mut rest = run.packed.as_slice();
     for (width, statement) in RUN_WIDTHS.into_iter().zip(RUN_STATEMENTS.iter()) {
-        while run.len() >= width {
-            let (now, later) = run.split_at(width);
-            run = later;
+        while rest.len() >= width * PACKED {
+            let (now, later) = rest.split_at(width * PACKED);
+            rest = later;
             let mut arguments = SqliteArguments::default();
             arguments.reserve(SHARED + 1, 0);
-            last = execute(connection, statement, arguments, |arguments| {
-                bind_shared(arguments, &now[0])?;
-                let mut packed = Vec::with_capacity(width * PACKED);
-                now.iter().for_each(|event| pack(&mut packed, event));
-                arguments.add(packed)
+            execute(connection, statement, arguments, |arguments| {
+                bind_shared(arguments, &run.first)?;
+                arguments.add(now)
             })
             .await?;
         }
     }
-    Ok(last)
+    Ok(())
 }
 
-async fn insert_mixed(connection: &mut SqliteConnection, mut events: &[ShimEvent]) -> Result<i64> {
-    let mut last = 0;
+async fn insert_mixed(connection: &mut SqliteConnection, mut alone: &[Run]) -> Result<()> {
     for (width, statement) in WIDTHS.into_iter().zip(STATEMENTS.iter()) {
-        while events.len() >= width {
-            let (now, later) = events.split_at(width);
-            events = later;
+        while alone.len() >= width {
+            let (now, later) = alone.split_at(width);
+            alone = later;
             let mut arguments = SqliteArguments::default();
             arguments.reserve(width * (SHARED + OWN), 0);
-            last = execute(connection, statement, arguments, |arguments| {
-                now.iter().try_for_each(|event| {
-                    bind_shared(arguments, event)?;
-                    bind_own(arguments, event)
+            execute(connection, statement, arguments, |arguments| {
+                now.iter().try_for_each(|run| {
+                    bind_shared(arguments, &run.first)?;
+                    bind_own(arguments, &run.first)
                 })
             })
             .await?;
         }
     }
-    Ok(last)
+    Ok(())
 }
 
 async fn execute(
@@ -135,34 +183,13 @@ async fn execute(
     statement: &Arc<str>,
     mut arguments: SqliteArguments,
     bind: impl FnOnce(&mut SqliteArguments) -> Result<(), BoxDynError>,
-) -> Result<i64> {
+) -> Result<()> {
     bind(&mut arguments).map_err(sqlx::Error::Encode).map_err(StoreError::sql("encoding shim events"))?;
     let statement = sqlx::query_with(AssertSqlSafe(Arc::clone(statement)), arguments);
-    let done = run(connection, statement).await.map_err(StoreError::sql("writing shim events"))?;
-    Ok(done.last_insert_rowid())
+    run(connection, statement).await.map(drop).map_err(StoreError::sql("writing shim events"))
 }
 
-/// Whether the own columns can be packed.
-fn packable(event: &ShimEvent) -> bool {
-    // Up to the year 9999.
-    (0..253_402_300_800).contains(&event.timestamp.unix_timestamp())
-        && (0..10_i64.pow(DURATION as u32)).contains(&event.duration_micros)
-        && event.request_id.len() == REQUEST_ID
-}
-
-fn pack(out: &mut Vec<u8>, event: &ShimEvent) {
-    timestamp::append(out, event.timestamp);
-    let mut digits = [b'0'; DURATION];
-    let mut rest = event.duration_micros;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    out.extend_from_slice(&digits);
-    out.extend_from_slice(event.request_id.as_bytes());
-}
-
-/// Whether they can be rows of one run: the shared columns of both are equal.
+/// Whether the shared columns of both are equal.
 fn alike(a: &ShimEvent, b: &ShimEvent) -> bool {
     let ShimEvent {
         id: _,
@@ -200,8 +227,6 @@ fn alike(a: &ShimEvent, b: &ShimEvent) -> bool {
         && *peer_uid == b.peer_uid
         && *peer_pid == b.peer_pid
         && *stack == b.stack
-        && packable(a)
-        && packable(b)
 }
 
 fn bind_shared(arguments: &mut SqliteArguments, event: &ShimEvent) -> Result<(), BoxDynError> {

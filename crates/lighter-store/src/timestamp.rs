@@ -7,23 +7,19 @@ use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 
 /// `2026-01-02T03:04:05.000000006Z`
 pub(crate) fn format(t: OffsetDateTime) -> String {
-    text(t, &mut [0; LONGEST]).to_owned()
+    text(t, &mut { BUFFER }).to_owned()
 }
 
 /// The same as a parameter of a statement takes it, without a copy.
 pub(crate) fn shared(t: OffsetDateTime) -> Arc<str> {
-    text(t, &mut [0; LONGEST]).into()
+    text(t, &mut { BUFFER }).into()
 }
 
-/// The same after what is there.
-pub(crate) fn append(out: &mut Vec<u8>, t: OffsetDateTime) {
-    out.extend_from_slice(text(t, &mut [0; LONGEST]).as_bytes());
-}
+/// Room for [`text`], also with a year of six digits and its sign.
+pub(crate) const BUFFER: [u8; 33] = [0; 33];
 
-/// With a year of six digits and its sign.
-const LONGEST: usize = 33;
-
-fn text(t: OffsetDateTime, buffer: &mut [u8; LONGEST]) -> &str {
+/// The same, in a place that the caller has.
+pub(crate) fn text(t: OffsetDateTime, buffer: &mut [u8; BUFFER.len()]) -> &str {
     let t = t.checked_to_offset(UtcOffset::UTC).unwrap_or_else(|| t.replace_offset(UtcOffset::UTC));
     let year = t.year();
     let parts = [

@@ -76,14 +76,14 @@ fn what_is_stored_with_its_change_is_recorded_once_and_whole() {
     let api = Api::start();
     let created = r#"{"Image":"busybox","Cmd":["sleep","1000"],"HostConfig":{"Binds":["/srv:/x"],"Devices":[]}}"#;
     let steps = [
-        ("POST", "/containers/create?name=c", created, "ContainerCreate", 201),
-        ("POST", "/containers/c/start", "", "ContainerStart", 204),
+        ("POST", "/containers/create?name=c1", created, "ContainerCreate", 201),
+        ("POST", "/containers/c1/start", "", "ContainerStart", 204),
         // Nothing is changed by these, and no change is there to be stored with.
-        ("POST", "/containers/c/start", "", "ContainerStart", 304),
-        ("POST", "/containers/create?name=c", created, "ContainerCreate", 409),
-        ("POST", "/containers/c/exec", r#"{"Cmd":["true"]}"#, "ContainerExec", 201),
-        ("DELETE", "/containers/c", "", "ContainerDelete", 409),
-        ("DELETE", "/containers/c?force=1", "", "ContainerDelete", 204),
+        ("POST", "/containers/c1/start", "", "ContainerStart", 304),
+        ("POST", "/containers/create?name=c1", created, "ContainerCreate", 409),
+        ("POST", "/containers/c1/exec", r#"{"Cmd":["true"]}"#, "ContainerExec", 201),
+        ("DELETE", "/containers/c1", "", "ContainerDelete", 409),
+        ("DELETE", "/containers/c1?force=1", "", "ContainerDelete", 204),
     ];
     let mut id = None;
     for (n, (method, path, body, _, status)) in steps.into_iter().enumerate() {

@@ -10,8 +10,8 @@
 mod execute;
 
 use crate::recorder::Recorder;
+use crate::shim_event::Run;
 use crate::{Applied, Change, Result, StoreError, shim_event};
-use lighter_domain::ShimEvent;
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use std::io;
@@ -48,7 +48,7 @@ pub(crate) struct Writer {
     commands: mpsc::Receiver<Command>,
     recorder: Arc<Recorder>,
     /// Taken from the recorder, not yet stored; the first `stored` are.
-    pending: Vec<ShimEvent>,
+    pending: Vec<Run>,
     stored: usize,
 }
 
@@ -182,10 +182,16 @@ impl Writer {
         }
     }
 
-    /// Stores up to [`CHUNK`] pending events in one transaction.
+    /// Stores some [`CHUNK`] pending events in one transaction.
     async fn store_chunk(&mut self) -> Result<()> {
         let rest = &self.pending[self.stored..];
-        let chunk = &rest[..rest.len().min(CHUNK)];
+        let mut events = 0;
+        let enough = rest.iter().position(|run| {
+            let full = events >= CHUNK;
+            events += run.count();
+            full
+        });
+        let chunk = &rest[..enough.unwrap_or(rest.len())];
         let result = record(&mut self.connection, chunk).await;
         self.recorder.wrote(result.is_ok());
         result?;
@@ -211,10 +217,10 @@ impl Writer {
     }
 }
 
-async fn record(connection: &mut SqliteConnection, events: &[ShimEvent]) -> Result<()> {
+async fn record(connection: &mut SqliteConnection, runs: &[Run]) -> Result<()> {
     execute::begin(connection).await?;
-    match shim_event::insert(connection, events).await {
-        Ok(_) => execute::commit(connection).await,
+    match shim_event::insert(connection, runs).await {
+        Ok(()) => execute::commit(connection).await,
         Err(error) => {
             execute::rollback(connection).await;
             Err(error)
