@@ -74,12 +74,7 @@ const KEPT: &[&str] = &[
 pub fn request_id() -> Arc<str> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     static PROCESS: std::sync::LazyLock<u32> = std::sync::LazyLock::new(rand::random);
-    let number = u64::from(*PROCESS) << 32 | u64::from(NEXT.fetch_add(1, Ordering::Relaxed));
-    let mut digits = [0; 16];
-    for (place, digit) in digits.iter_mut().rev().enumerate() {
-        *digit = b"0123456789abcdef"[(number >> (4 * place) & 15) as usize];
-    }
-    std::str::from_utf8(&digits).unwrap_or_default().into()
+    format!("{:08x}{:08x}", *PROCESS, NEXT.fetch_add(1, Ordering::Relaxed)).into()
 }
 
 /// Who is on the other end of a connection, as far as the kernel tells.

@@ -1,8 +1,8 @@
 //! The buffer between requests and the disk: a request pushes its event and goes on; the writer takes them many at a time.
 //!
 //! A push costs a short lock and no clock, and wakes the writer only for the first event of a batch and for the one that
-//! fills it. Of events that are like the one before little is kept ([`Run`]). The buffer is bounded: who finds it full waits, unless the disk refuses writes; then waiting would stop the
-//! daemon, and the event is refused instead.
+//! fills it. Of events that are like the one before little is kept ([`Run`]). The buffer is bounded: who finds it full waits,
+//! unless the disk refuses writes; then waiting would stop the daemon, and the event is refused instead.
 
 use crate::shim_event::{self, Run};
 use crate::{Result, StoreError};

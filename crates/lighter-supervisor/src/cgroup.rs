@@ -6,10 +6,10 @@
 //! joins nothing.
 
 use crate::error::SetupError;
-use crate::sys;
+use crate::{rootfs, sys};
 use lighter_supervisor_proto::Cgroups;
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, OpenTreeFlags, UnmountFlags};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -164,8 +164,7 @@ fn hierarchy_name(dir: &Path) -> Option<&str> {
 /// Attaches a [`view`] at `target` in the calling process's mount namespace.
 pub fn attach_view(tree: BorrowedFd<'_>, target: &Path, read_only: bool) -> std::io::Result<()> {
     sys::restrict_mount_tree(tree, read_only)?;
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    Ok(rustix::mount::move_mount(tree, c"", rustix::fs::CWD, target, flags)?)
+    rootfs::attach(tree, target)
 }
 
 /// Takes the host's hierarchies out of our own mount namespace, so that nothing of them can leak into a container, and lets
@@ -180,11 +179,7 @@ pub fn hide_hierarchies(stand_in: &Path) -> Result<PathBuf, SetupError> {
     let unified = [Path::new(HIERARCHIES).join("unified"), HIERARCHIES.into()].into_iter().find(|dir| is_unified(dir));
     let unified = unified.and_then(|dir| clone_tree(&dir, OpenTreeFlags::empty()).ok());
     let _ = rustix::mount::unmount(HIERARCHIES, UnmountFlags::DETACH);
-    let placed = unified.is_some_and(|tree| {
-        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        sys::restrict_mount_tree(tree.as_fd(), true).is_ok()
-            && rustix::mount::move_mount(&tree, c"", rustix::fs::CWD, HIERARCHIES, flags).is_ok()
-    });
+    let placed = unified.is_some_and(|tree| attach_view(tree.as_fd(), Path::new(HIERARCHIES), true).is_ok());
     if !placed {
         hide_all().map_err(SetupError::io("hide the control groups"))?;
     }

@@ -81,9 +81,7 @@ fn make_container(site: &Site, wiring: &Wiring<'_>) -> Result<(), SetupError> {
     let joined: Vec<_> = joined.map(|(kind, _, number)| (kind, format!("/proc/self/fd/{number}"))).collect();
     let place = Place { rootfs: &rootfs, cgroup: &site.cgroup_path, joined: &joined, terminal: launch.tty };
     let (spec, mut program) = spec::split(spec, &launch.id, &place)?;
-    program.joins_counting = site.groups.counting().is_some() && launch.count_late;
-    program.seccomp.clone_from(&site.seccomp);
-    program.console_size = wiring.console.as_ref().and(wiring.console_size);
+    wiring.complete(&mut program, site, false, launch.count_late);
     if site.cgroup_view.is_none() {
         program.cgroup_mount = None;
     }

@@ -20,31 +20,33 @@ const MAIN_FD: RawFd = FIRST_OWN_FD;
 /// The same for the connection that the terminal is sent on.
 const CONSOLE_FD: RawFd = FIRST_OWN_FD + 1;
 
+/// The container may be at its limit of processes.
+const COUNT_LATE: bool = true;
+
 /// A process to be made.
 pub struct Joining {
     program: Program,
     limits: Vec<PosixRlimit>,
     apparmor_profile: Option<String>,
+    /// Without the container's filter.
+    unconfined: bool,
 }
 
 impl Joining {
-    /// From an OCI `Process` object; without the filter if `unconfined`.
+    /// From an OCI `Process` object.
     pub fn new(site: &Site, process: Value, unconfined: bool) -> Result<Self, SetupError> {
         let process: Process =
             serde_json::from_value(process).map_err(|source| SetupError::Json { what: "read the process", source })?;
-        let mut program = Program::of(&process, &site.launch.id)?;
-        // The container may be at its limit.
-        program.joins_counting = site.groups.counting().is_some();
-        program.seccomp = site.seccomp.clone().filter(|_| !unconfined);
+        let program = Program::of(&process, &site.launch.id)?;
         let limits = process.rlimits().clone().unwrap_or_default();
-        Ok(Self { program, limits, apparmor_profile: process.apparmor_profile().clone() })
+        Ok(Self { program, limits, apparmor_profile: process.apparmor_profile().clone(), unconfined })
     }
 
     /// Forks it; its pid. `main` is the container's process, a child that is not reaped yet.
     ///
     /// From now on children of this process are born in the container's process namespace, and all that come are execs.
     pub fn start(mut self, site: &Site, main: i32, wiring: &Wiring<'_>) -> Result<i32, SetupError> {
-        self.program.console_size = wiring.console.as_ref().and(wiring.console_size);
+        wiring.complete(&mut self.program, site, self.unconfined, COUNT_LATE);
         let main = Pid::from_raw(main).ok_or(SetupError::Spec("process id"))?;
         let main = pidfd_open(main, PidfdFlags::empty()).map_err(SetupError::io("find the container's process"))?;
         setns(&main, CloneFlags::CLONE_NEWPID).map_err(SetupError::io("join the container's process namespace"))?;
@@ -63,7 +65,7 @@ impl Joining {
     fn join(&self, site: &Site, main: BorrowedFd<'_>, wiring: &Wiring<'_>) -> Result<(), SetupError> {
         nix::unistd::setsid().map_err(SetupError::io("make a session"))?;
         let console = wiring.connect_console()?;
-        wiring.arrange(site, &[Some(main), console], true)?;
+        wiring.arrange(site, &[Some(main), console], COUNT_LATE)?;
         if let Some(profile) = &self.apparmor_profile {
             apparmor::apply_profile(profile)?;
         }

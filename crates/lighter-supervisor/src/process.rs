@@ -82,7 +82,6 @@ pub struct Launching {
     pub orphaned: bool,
     /// The reading side of its notes.
     pub notes: OwnedFd,
-    pub text: Vec<u8>,
     /// Where its terminal arrives.
     pub console: Option<OwnedFd>,
     /// Asked for by this client (an exec).

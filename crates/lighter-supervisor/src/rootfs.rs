@@ -11,7 +11,7 @@ use rustix::mount::{
 };
 use std::ffi::CString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Leaves the host's mount namespace.
@@ -39,22 +39,16 @@ pub fn make(rootfs: &Rootfs) -> Result<Option<OwnedFd>, SetupError> {
     if rootfs.lower.is_empty() {
         return Ok(None);
     }
-    match make_overlay(&rootfs.lower, Some((&rootfs.upper, &rootfs.work))) {
-        Err(error) if is_old_kernel(&error) => Ok(None),
-        made => made.map(Some).map_err(SetupError::io("make the overlay")),
-    }
+    make_overlay(&rootfs.lower, Some((&rootfs.upper, &rootfs.work))).map_err(SetupError::io("make the overlay"))
 }
 
 /// Mounts on `target` what was made.
 pub fn place(rootfs: &Rootfs, made: Option<OwnedFd>, target: &Path) -> Result<(), SetupError> {
-    let what = || SetupError::io::<io::Error>(format!("mount the overlay on {}", target.display()));
-    match made {
-        Some(made) => attach(&made, target).map_err(what()),
-        None if rootfs.lower.is_empty() => {
-            rustix::mount::mount_bind(&rootfs.upper, target).map_err(SetupError::io("bind the container's layer"))
-        }
-        None => mount_by_string(&rootfs.lower, Some((&rootfs.upper, &rootfs.work)), target).map_err(what()),
+    if rootfs.lower.is_empty() {
+        return rustix::mount::mount_bind(&rootfs.upper, target).map_err(SetupError::io("bind the container's layer"));
     }
+    place_overlay(&rootfs.lower, Some((&rootfs.upper, &rootfs.work)), made, target)
+        .map_err(SetupError::io(format!("mount the overlay on {}", target.display())))
 }
 
 /// Mounts the layers of an image, read-only. An overlay that nobody writes to wants two layers at least: an empty one is below.
@@ -68,10 +62,7 @@ pub fn mount_image(image: &ImageMount) -> Result<(), SetupError> {
         }
         let mut lower = image.lower.clone();
         lower.push(empty.clone());
-        match make_overlay(&lower, None) {
-            Err(error) if is_old_kernel(&error) => mount_by_string(&lower, None, &image.at),
-            made => attach(&made?, &image.at),
-        }
+        place_overlay(&lower, None, make_overlay(&lower, None)?, &image.at)
     };
     make().map_err(SetupError::io(format!("mount the image on {}", image.at.display())))
 }
@@ -104,18 +95,25 @@ fn pin_by_descriptor(pin: &Pin) -> io::Result<()> {
         | OpenTreeFlags::AT_EMPTY_PATH
         | OpenTreeFlags::AT_RECURSIVE;
     let tree = open_tree(&found, c"", flags)?;
-    attach(&tree, &pin.at)
+    attach(tree, &pin.at)
 }
 
 /// The upper and the work directory, of an overlay that is written to.
 type Writable<'a> = Option<(&'a Path, &'a Path)>;
 
-/// A kernel before 6.5 knows no `lowerdir+`.
-fn is_old_kernel(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS))
+/// None: a kernel before 6.5, which knows no `lowerdir+`.
+fn make_overlay(lower: &[PathBuf], writable: Writable<'_>) -> io::Result<Option<OwnedFd>> {
+    match make_by_descriptor(lower, writable) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => Ok(None),
+        made => made.map(Some),
+    }
 }
 
-fn make_overlay(lower: &[PathBuf], writable: Writable<'_>) -> io::Result<OwnedFd> {
+fn place_overlay(lower: &[PathBuf], writable: Writable<'_>, made: Option<OwnedFd>, target: &Path) -> io::Result<()> {
+    made.map_or_else(|| mount_by_string(lower, writable, target), |made| attach(made, target))
+}
+
+fn make_by_descriptor(lower: &[PathBuf], writable: Writable<'_>) -> io::Result<OwnedFd> {
     let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     for layer in lower {
         fsconfig_set_string(&fs, "lowerdir+", layer)?;
@@ -133,7 +131,8 @@ fn make_overlay(lower: &[PathBuf], writable: Writable<'_>) -> io::Result<OwnedFd
     Ok(fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
 }
 
-fn attach(mount: &OwnedFd, target: &Path) -> io::Result<()> {
+/// Puts a detached mount in its place.
+pub fn attach(mount: impl AsFd, target: &Path) -> io::Result<()> {
     Ok(move_mount(mount, c"", rustix::fs::CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }
 

@@ -3,9 +3,10 @@
 //! file.
 
 use crate::error::SetupError;
+use crate::rootfs;
 use lighter_supervisor_proto::{EarlyBind, Launch, Shm, files};
 use nix::sched::{CloneFlags, setns};
-use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use rustix::mount::{MountFlags, OpenTreeFlags, open_tree};
 use std::ffi::CString;
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -74,6 +75,5 @@ fn clone(path: &Path, recursive: bool) -> Result<OwnedFd, SetupError> {
 }
 
 fn attach(tree: &OwnedFd, target: &Path) -> Result<(), SetupError> {
-    move_mount(tree, c"", rustix::fs::CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-        .map_err(SetupError::io(format!("attach a mount at {}", target.display())))
+    rootfs::attach(tree, target).map_err(SetupError::io(format!("attach a mount at {}", target.display())))
 }

@@ -6,6 +6,7 @@
 use crate::cgroup;
 use crate::error::SetupError;
 use crate::helper::Site;
+use crate::spec::Program;
 use crate::sys;
 use lighter_supervisor_proto::Failure;
 use nix::sys::resource::{Resource, setrlimit};
@@ -88,6 +89,13 @@ impl Wiring<'_> {
         // Inherited by the program; the supervisor's own score protects it from being chosen.
         fs::write("/proc/self/oom_score_adj", site.launch.oom_score_adj.unwrap_or(0).to_string())
             .map_err(SetupError::io("set the out-of-memory score"))
+    }
+
+    /// What only the container and this wiring know of a program.
+    pub fn complete(&self, program: &mut Program, site: &Site, unconfined: bool, count_late: bool) {
+        program.joins_counting = site.groups.counting().is_some() && count_late;
+        program.seccomp = site.seccomp.clone().filter(|_| !unconfined);
+        program.console_size = self.console.as_ref().and(self.console_size);
     }
 
     /// In the new process: a connection to the console socket, which the terminal is to be sent on.

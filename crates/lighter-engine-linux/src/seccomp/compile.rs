@@ -132,11 +132,9 @@ impl Program {
 
     /// An instruction of its own kind, after which it goes on at `next`.
     fn before(&mut self, next: Label, code: u16, k: u32) -> Label {
-        match self.skip(next) {
-            0 => {}
-            far => {
-                self.add(JUMP, 0, 0, far);
-            }
+        let far = self.skip(next);
+        if far > 0 {
+            self.add(JUMP, 0, 0, far);
         }
         self.add(code, 0, 0, k)
     }

@@ -12,7 +12,8 @@ use crate::{clock, journal};
 use lighter_supervisor_proto::{self as proto, ExecRequest, Failure, Reply, Stage};
 use rustix::net::{AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType};
 use rustix::pipe::PipeFlags;
-use std::io::{self, IoSliceMut};
+use std::fs::File;
+use std::io::{self, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -78,7 +79,7 @@ impl Server {
         };
         // Woken by their end alone, which is always told.
         self.poll.add(&notes, Token::Notes(number), Ready::empty()).map_err(what())?;
-        process.launching = Some(Launching { maker, orphaned: false, notes, text: Vec::new(), console, client });
+        process.launching = Some(Launching { maker, orphaned: false, notes, console, client });
         process.input = pipes.stdin.map(Input::new);
         process.outputs = pipes.outputs;
         self.processes.insert(number, process);
@@ -99,20 +100,12 @@ impl Server {
     /// The end of the notes: it is known what became of the process.
     pub(super) fn on_notes(&mut self, number: u32) {
         let Some(process) = self.processes.get_mut(&number) else { return };
-        let Some(launching) = &mut process.launching else { return };
-        let mut chunk = [0; 4096];
-        loop {
-            match rustix::io::read(&launching.notes, &mut chunk) {
-                Ok(0) => break,
-                Ok(n) => launching.text.extend_from_slice(&chunk[..n]),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => return,
-                Err(_) => break,
-            }
-        }
         let Some(launching) = process.launching.take() else { return };
         self.poll.remove(&launching.notes);
-        let Outcome { pid, failure, executing } = process::outcome(&launching.text);
+        let mut text = Vec::new();
+        // What was read before an error counts.
+        let _ = File::from(launching.notes).read_to_end(&mut text);
+        let Outcome { pid, failure, executing } = process::outcome(&text);
         process.pid = match launching.maker {
             Maker::Helper(_) => pid,
             Maker::Itself(pid) => Some(pid),
