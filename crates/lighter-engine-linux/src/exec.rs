@@ -8,9 +8,9 @@ use crate::spec::modes::Modes;
 use crate::spec::{process, users, view};
 use lighter_domain::{Container, ContainerId, Error, ExecConfig, Result, Signal};
 use lighter_engine::{ExecSession, StartFailure};
-use lighter_supervisor_proto::{self as proto, ExecRequest, Reply, Request};
+use lighter_supervisor_proto::{ExecRequest, Reply, Request};
+use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::net::UnixStream;
 
 /// Exit code of an exec that ended with its container.
 const KILLED: i32 = 137;
@@ -47,10 +47,10 @@ impl Inner {
             Err(e) if socket::is_gone(&e) => return Err(not_running().into()),
             Err(e) => return Err(Error::internal(format!("cannot exec in container {id}: {e}")).into()),
         };
-        // Asked for at once, so that the code is kept for us whatever the container does.
-        let waiter = client::say(&dir, &Request::ExecWait { exec: exec_id.to_owned() }).await;
         let session = attached.then(|| client::session(connection, stdin, false));
-        Ok(ExecSession { pid, session, exit: Box::pin(exit_code(waiter)) })
+        // The supervisor keeps the code of one that has ended until it is asked for.
+        let wait = Request::ExecWait { exec: exec_id.to_owned() };
+        Ok(ExecSession { pid, session, exit: Box::pin(exit_code(dir, wait)) })
     }
 
     pub(crate) async fn signal_exec(&self, id: &ContainerId, exec_id: &str, signal: Signal) -> Result<()> {
@@ -93,13 +93,9 @@ impl Inner {
     }
 }
 
-async fn exit_code(waiter: std::io::Result<UnixStream>) -> Result<i32> {
-    let heard = match waiter {
-        Ok(mut connection) => client::hear(&mut connection).await,
-        Err(e) => Err(e),
-    };
-    match heard {
-        Ok(proto::Reply::ExecExited { code }) => Ok(code),
+async fn exit_code(dir: PathBuf, wait: Request) -> Result<i32> {
+    match client::ask(&dir, &wait).await {
+        Ok(Reply::ExecExited { code }) => Ok(code),
         Ok(other) => Err(Error::internal(format!("the supervisor answered a wait for an exec with {other:?}"))),
         Err(e) if socket::is_gone(&e) => Ok(KILLED),
         Err(e) => Err(Error::internal(format!("cannot wait for an exec: {e}"))),

@@ -29,9 +29,10 @@ pub(crate) fn spawn(
     fds: &[(BorrowedFd<'_>, RawFd)],
 ) -> io::Result<u32> {
     // Above every number that the child gives out, so that no dup2 hits a descriptor that is still needed.
+    let above = fds.iter().map(|(_, to)| to + 1).max().unwrap_or(0);
     let lift = |fd: RawFd| -> io::Result<OwnedFd> {
         // SAFETY: F_DUPFD_CLOEXEC takes any number; the result is checked and owned by nobody else.
-        let new = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 64) };
+        let new = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, above) };
         if new < 0 {
             return Err(io::Error::last_os_error());
         }

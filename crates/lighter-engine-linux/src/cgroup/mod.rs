@@ -113,10 +113,12 @@ impl Cgroups {
     pub(crate) fn create(&self, container: &Container, limits: &Limits) -> Result<proto::Cgroups> {
         let path = self.path_of(container);
         let below = path.strip_prefix("/").unwrap_or(&path);
-        match &self.kind {
+        let made = match &self.kind {
             Kind::V1(all) => v1::create(all, below, limits),
             Kind::V2(root) => v2::create(root, below, limits),
-        }
+        };
+        // Nobody else knows of those that were made before a limit was refused.
+        made.inspect_err(|_| remove::remove_if_empty(&self.groups_of(container)))
     }
 
     /// Sets a limit of processes that is smaller than what making the container took.

@@ -52,7 +52,7 @@ impl Inner {
     pub(crate) async fn autopsy(&self, id: &ContainerId) -> Result<Exit> {
         let dir = self.layout.run_dir(id);
         let work = move || {
-            files::exit(&dir).unwrap_or_else(|| {
+            files::exit_for_certain(&dir).unwrap_or_else(|| {
                 tracing::warn!(run_dir = %dir.display(), "a supervisor died without leaving an exit status");
                 if let Some(launch) = files::launch(&dir) {
                     Cgroups::kill_all(&launch.cgroups);

@@ -1,19 +1,24 @@
 //! The files of a run directory, as the daemon writes and reads them.
 
+use super::socket::lacks_descriptors;
 use crate::fail::Context as _;
 use lighter_domain::{Exit, Result};
 use lighter_network::Attachment;
 use lighter_supervisor_proto::{Exited, Launch, files};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
+use std::time::Duration;
 use time::OffsetDateTime;
 
 /// What a container holds of networks and ports, for a daemon that comes later.
 pub(crate) const NETWORK: &str = "network.json";
 /// No file of ours is larger.
 const MAX: u64 = 16 << 20;
+/// Between two tries while no descriptor is free.
+const PAUSE: Duration = Duration::from_millis(10);
 
 pub(crate) fn write<T: Serialize>(dir: &Path, name: &str, value: &T) -> Result<()> {
     let path = dir.join(name);
@@ -23,8 +28,10 @@ pub(crate) fn write<T: Serialize>(dir: &Path, name: &str, value: &T) -> Result<(
 
 /// `None`: not there, or not readable as what it should be.
 fn read<T: DeserializeOwned>(dir: &Path, name: &str) -> Option<T> {
-    use std::io::Read as _;
-    let file = std::fs::File::open(dir.join(name)).ok()?;
+    parse(File::open(dir.join(name)).ok()?)
+}
+
+fn parse<T: DeserializeOwned>(file: File) -> Option<T> {
     let mut text = Vec::new();
     file.take(MAX).read_to_end(&mut text).ok()?;
     serde_json::from_slice(&text).ok()
@@ -47,6 +54,16 @@ pub(crate) fn replace_attachment(dir: &Path, attachment: &Attachment) -> Result<
 
 pub(crate) fn exit(dir: &Path) -> Option<Exit> {
     read::<Exited>(dir, files::EXIT).map(|e| to_exit(&e))
+}
+
+/// The same for who must not take a daemon without descriptors for a file that is not there. Blocking.
+pub(crate) fn exit_for_certain(dir: &Path) -> Option<Exit> {
+    loop {
+        match File::open(dir.join(files::EXIT)) {
+            Err(e) if lacks_descriptors(&e) => std::thread::sleep(PAUSE),
+            opened => return parse::<Exited>(opened.ok()?).map(|e| to_exit(&e)),
+        }
+    }
 }
 
 pub(crate) fn ready(dir: &Path) -> Option<lighter_supervisor_proto::Ready> {

@@ -1,6 +1,7 @@
 //! A container's socket, by a path that is always short enough: through the descriptor of its directory.
 
 use lighter_supervisor_proto::files;
+use nix::libc::{EMFILE, ENFILE};
 use rustix::fs::{Mode, OFlags};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -11,8 +12,9 @@ use tokio::net::UnixStream;
 
 /// Connections that may wait for a supervisor that is starting.
 const BACKLOG: i32 = 512;
-/// How often to try again when that many wait already, a millisecond apart.
-const TRIES: u32 = 2000;
+/// Pauses between two tries while that many wait already, or no descriptor is free.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const MAX_PAUSE: Duration = Duration::from_millis(50);
 
 fn open_dir(dir: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
@@ -30,20 +32,29 @@ pub(crate) fn bind(dir: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Connects to it. A full backlog is waited for; a supervisor that is gone is `ConnectionRefused` or `NotFound`.
+/// Connects to it. A full backlog and a daemon without descriptors are waited for, as long as the caller does: neither says anything
+/// of the supervisor. One that is gone is `ConnectionRefused` or `NotFound`.
 pub(crate) async fn connect(dir: &Path) -> io::Result<UnixStream> {
-    let dir = open_dir(dir)?;
-    let path = format!("/proc/self/fd/{}/{}", dir.as_raw_fd(), files::SOCKET);
-    let mut tries = 0;
+    let mut pause = FIRST_PAUSE;
     loop {
-        match UnixStream::connect(&path).await {
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock && tries < TRIES => {
-                tries += 1;
-                tokio::time::sleep(Duration::from_millis(1)).await;
+        match try_connect(dir).await {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock || lacks_descriptors(&e) => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(MAX_PAUSE);
             }
             other => return other,
         }
     }
+}
+
+async fn try_connect(dir: &Path) -> io::Result<UnixStream> {
+    let dir = open_dir(dir)?;
+    UnixStream::connect(format!("/proc/self/fd/{}/{}", dir.as_raw_fd(), files::SOCKET)).await
+}
+
+/// Whether this process, or the machine, has as many files open as it may.
+pub(crate) fn lacks_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
 }
 
 /// Whether an error of [`connect`] or of a conversation means that the supervisor is gone.
