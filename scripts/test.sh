@@ -31,6 +31,8 @@ case $verb in
 check)
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
+    # Left out of "all", for they need a daemon.
+    cargo clippy --workspace --test compat --test crashes --test soak -- -D warnings
     ;;
 unit)
     # The whole workspace at once: a part of it would be compiled with other features of the same crates, all of them twice.

@@ -170,14 +170,14 @@ fn killed_while_ports_are_published() {
         daemon = kill_amid(&subject, &mut dead, daemon, clients, round);
         Estate::assert_as_told(&daemon);
         let running = daemon.docker(&["ps", "--format", "{{.Names}}"]).ok().to_owned();
-        for n in 0..ports.len() {
+        for (n, port) in ports.iter().enumerate() {
             if running.lines().any(|other| other == name(n)) {
-                eventually("what runs is reached", || ask(ports[n]).filter(|word| word == "hello"));
+                eventually("what runs is reached", || ask(*port).filter(|word| word == "hello"));
                 let at = inspect(&daemon, &name(n))["NetworkSettings"]["Networks"]["mine"]["IPAddress"].clone();
                 assert_eq!(found(&daemon, running.lines().next().unwrap(), &name(n)), at.as_str().unwrap());
             } else {
                 // Neither taken nor led anywhere; what was made of the container is no obstacle.
-                TcpListener::bind(("0.0.0.0", ports[n])).unwrap();
+                TcpListener::bind(("0.0.0.0", *port)).unwrap();
                 daemon.docker(&["rm", "-f", &name(n)]);
                 run(&daemon, n).wait().ok();
                 eventually("it is reached the second time", || ask(ports[n]).filter(|word| word == "hello"));
