@@ -126,8 +126,8 @@ impl Recorder {
         }
     }
 
-    /// Writer: moves all events into `into`, which is empty, and gives its allocation to the buffer.
-    pub(crate) fn take(&self, into: &mut Vec<Run>) {
+    /// Writer: moves all events into `into`, which is empty, and gives its allocation to the buffer. Whether it was a full batch.
+    pub(crate) fn take(&self, into: &mut Vec<Run>) -> bool {
         debug_assert!(into.is_empty(), "events not yet written would be lost");
         if into.capacity() > KEEP_ALLOCATED {
             *into = Vec::new();
@@ -141,6 +141,12 @@ impl Recorder {
         if count >= CAPACITY {
             self.room.notify_waiters();
         }
+        count >= BATCH
+    }
+
+    /// Whether somebody wants to know of each event as soon as it is stored.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.stored.receiver_count() > 0
     }
 
     /// Writer: whether the last write went well. If not, nobody shall wait for room, and the next try comes later.
@@ -159,7 +165,7 @@ impl Recorder {
 
     /// Writer: events are committed, those of sets of changes too.
     pub(crate) fn told(&self) {
-        if self.stored.receiver_count() > 0 {
+        if self.is_followed() {
             self.stored.send_replace(());
         }
     }

@@ -94,6 +94,110 @@ async fn runs_and_mixtures_keep_their_order_and_their_fields() {
     assert_eq!(have, want);
 }
 
+async fn packed(f: &Fixture) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM shimEventRuns").fetch_one(&mut f.raw().await).await.unwrap()
+}
+
+/// Waits for a state that comes without anybody asking for it.
+async fn comes(what: &str, mut there: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !there().await {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Alike but for some, with the ids that they are to get.
+fn flood(from: i64, to: i64) -> Vec<lighter_domain::ShimEvent> {
+    let made = (from..to).map(|n| {
+        let mut event = shim_event(n);
+        (event.id, event.duration_micros) = (n, n * 7);
+        if n % 700 == 0 {
+            event.path = format!("/v1.47/other/{n}");
+        }
+        event
+    });
+    made.collect()
+}
+
+/// What comes by the batch is packed, keeps its place among what is stored beside it, and is rows again when it is quiet.
+#[tokio::test]
+async fn a_flood_is_packed_and_unpacked() {
+    let f = Fixture::new().await;
+    let (first, second) = (flood(1, 3001), flood(3002, 5002));
+    for event in &first {
+        f.store.try_record(event.clone()).unwrap();
+    }
+    comes("a flood is packed", async || packed(&f).await > 0).await;
+    // A whole batch is needed for that; what is left of one is written when it has waited long enough.
+    comes("all is stored", async || {
+        let reserved: i64 = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'shimEvents'")
+            .fetch_one(&mut f.raw().await)
+            .await
+            .unwrap();
+        reserved == 3000
+    })
+    .await;
+    assert!(stored(&f.store).await < 3000);
+    // As the record of a change is: at once, and a row.
+    let alone = f.store.shim_events().append(shim_event(3001)).await.unwrap();
+    assert_eq!(alone.id, 3001);
+    for event in &second {
+        f.store.try_record(event.clone()).unwrap();
+    }
+    let copy = f.path().with_extension("copy");
+    let into = format!("VACUUM INTO '{}'", copy.display());
+    sqlx::query(sqlx::AssertSqlSafe(into)).execute(&mut f.raw().await).await.unwrap();
+
+    comes("all are rows", async || stored(&f.store).await == 5001).await;
+    assert_eq!(packed(&f).await, 0);
+    let want: Vec<_> = first.iter().cloned().chain([alone.clone()]).chain(second).collect();
+    let mut have = f.store.shim_events().fetch_all(10_000).await.unwrap();
+    have.reverse();
+    assert_eq!(have, want);
+
+    // A daemon that was killed while they were packed: the next one makes rows of them.
+    let next = Store::open(&copy).await.unwrap();
+    comes("all that were stored are rows", async || stored(&next).await >= 3001).await;
+    let mut have = next.shim_events().fetch_all(10_000).await.unwrap();
+    have.reverse();
+    assert_eq!(have[..3001], want[..3001]);
+}
+
+/// Who asks finds rows, and so does whoever looks into the file when the store is closed.
+#[tokio::test]
+async fn packed_events_are_rows_for_who_asks() {
+    let f = Fixture::new().await;
+    for close in [false, true] {
+        let before = stored(&f.store).await;
+        for event in flood(1, 2001) {
+            f.store.try_record(event).unwrap();
+        }
+        comes("a flood is packed", async || packed(&f).await > 0).await;
+        if close {
+            f.store.close().await.unwrap()
+        } else {
+            f.store.flush().await.unwrap()
+        }
+        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM shimEvents").fetch_one(&mut f.raw().await).await.unwrap();
+        assert_eq!((rows as usize, packed(&f).await), (before + 2000, 0));
+    }
+}
+
+/// Who follows the record does not wait for quiet.
+#[tokio::test]
+async fn nothing_is_packed_for_who_follows() {
+    let f = Fixture::new().await;
+    let mut following = f.store.shim_events().stored();
+    for event in flood(1, 3001) {
+        f.store.try_record(event).unwrap();
+    }
+    while stored(&f.store).await < 3000 {
+        assert_eq!(packed(&f).await, 0);
+        tokio::time::timeout(Duration::from_secs(20), following.changed()).await.unwrap().unwrap();
+    }
+}
+
 /// While another program holds the writing lock, nothing can be stored: events wait in the buffer and are stored afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_stored_now_is_stored_later() {

@@ -6,6 +6,10 @@
 //!
 //! Sets of changes that are queued at the same time share one transaction, each in a savepoint. Recorded events have
 //! transactions of their own, a chunk at a time, so that a set of changes never waits for more than one chunk.
+//!
+//! While events come faster than in batches, those that are alike are stored packed: as safe as rows, for a tenth of what rows
+//! cost. They become rows when it has been quiet for a moment, when somebody asks for them, and at the latest when the store is
+//! closed.
 
 mod execute;
 
@@ -17,7 +21,9 @@ use sqlx::sqlite::SqliteConnection;
 use std::io;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
 
 /// Sets of changes that may wait; who finds the queue full waits before it.
 pub(crate) const QUEUE: usize = 256;
@@ -25,6 +31,12 @@ pub(crate) const QUEUE: usize = 256;
 const GROUP: usize = 128;
 /// Recorded events of one transaction: a millisecond or so.
 const CHUNK: usize = 512;
+/// Packed runs that may wait to become rows, of a thousand events at most; a flood that goes on longer pays for rows at once.
+const MOST_PACKED: u64 = 8192;
+/// Without a full batch for so long, the flood is over.
+const QUIET: Duration = Duration::from_secs(2);
+/// In a flood, that many events or more are alike on average.
+const ALIKE: usize = 16;
 /// Rows that one `Change::Prune` removes at most.
 pub const PRUNE_STEP: u32 = 500;
 
@@ -50,6 +62,9 @@ pub(crate) struct Writer {
     /// Taken from the recorder, not yet stored; the first `stored` are.
     pending: Vec<Run>,
     stored: usize,
+    /// Runs in the database that are packed, and when it is time to make rows of them.
+    packed: u64,
+    quiet_at: Instant,
 }
 
 /// Starts the writer's thread. It ends with [`Command::Close`], or when every handle is gone.
@@ -60,12 +75,17 @@ pub(crate) fn spawn(writer: Writer) -> io::Result<()> {
 
 impl Writer {
     pub(crate) fn new(connection: SqliteConnection, commands: mpsc::Receiver<Command>, recorder: Arc<Recorder>) -> Self {
-        Self { connection, commands, recorder, pending: Vec::new(), stored: 0 }
+        Self { connection, commands, recorder, pending: Vec::new(), stored: 0, packed: 0, quiet_at: Instant::now() }
     }
 
     /// Until [`Command::Close`], or until every handle is gone.
     pub(crate) async fn run(mut self) {
         let mut closing = None;
+        // A daemon that was killed may have left some.
+        match shim_event::packed(&mut self.connection).await {
+            Ok(count) => self.packed = count,
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "packed events could not be looked for"),
+        }
         while closing.is_none() {
             tokio::select! {
                 biased;
@@ -74,6 +94,7 @@ impl Writer {
                     None => break,
                 },
                 () = self.recorder.due() => closing = self.store_recorded().await,
+                () = sleep_until(self.quiet_at), if self.packed > 0 => self.unpack_when_quiet().await,
             }
         }
         let mut result = self.shut_down().await;
@@ -108,7 +129,7 @@ impl Writer {
         self.apply(sets).await;
         for reply in flushes {
             // The error cannot be cloned: each who waits gets that of his own attempt.
-            let result = self.store_all_recorded().await;
+            let result = self.make_rows_of_all().await;
             let _ = reply.send(result);
         }
         closing
@@ -163,13 +184,17 @@ impl Writer {
         None
     }
 
-    async fn store_all_recorded(&mut self) -> Result<()> {
+    /// Everything that was recorded before.
+    async fn make_rows_of_all(&mut self) -> Result<()> {
         // First what was taken earlier, then what is in the buffer now.
         for _ in 0..2 {
             self.take_recorded();
             while self.stored < self.pending.len() {
                 self.store_chunk().await?;
             }
+        }
+        while self.packed > 0 {
+            self.unpack().await?;
         }
         Ok(())
     }
@@ -178,7 +203,9 @@ impl Writer {
         if self.stored == self.pending.len() {
             self.pending.clear();
             self.stored = 0;
-            self.recorder.take(&mut self.pending);
+            if self.recorder.take(&mut self.pending) {
+                self.quiet_at = Instant::now() + QUIET;
+            }
         }
     }
 
@@ -192,11 +219,41 @@ impl Writer {
             full
         });
         let chunk = &rest[..enough.unwrap_or(rest.len())];
-        let result = record(&mut self.connection, chunk).await;
+        let pack = self.is_flooded(chunk) && self.packed < MOST_PACKED && !self.recorder.is_followed();
+        let result = if pack {
+            self.packed += chunk.len() as u64;
+            let result = shim_event::insert_packed(&mut self.connection, chunk).await;
+            if result.is_err() {
+                execute::rollback(&mut self.connection).await;
+            }
+            result
+        } else {
+            in_transaction(&mut self.connection, async |connection| shim_event::insert(connection, chunk).await).await
+        };
         self.recorder.wrote(result.is_ok());
         result?;
         self.stored += chunk.len();
         Ok(())
+    }
+
+    /// Whether events come by the batch, most of them alike.
+    fn is_flooded(&self, runs: &[Run]) -> bool {
+        Instant::now() < self.quiet_at && runs.iter().map(Run::count).sum::<usize>() >= ALIKE * runs.len()
+    }
+
+    /// Makes rows of one packed run.
+    async fn unpack(&mut self) -> Result<()> {
+        let there = in_transaction(&mut self.connection, shim_event::unpack).await?;
+        // Those that were alone are rows already.
+        self.packed = if there { self.packed.saturating_sub(1) } else { 0 };
+        Ok(())
+    }
+
+    async fn unpack_when_quiet(&mut self) {
+        if let Err(error) = self.unpack().await {
+            tracing::error!(error = &error as &dyn std::error::Error, "packed events could not be made rows; tried again later");
+            self.quiet_at = Instant::now() + QUIET;
+        }
     }
 
     /// Serves what is still queued, stores what is recorded, and empties the write-ahead log into the file.
@@ -208,7 +265,7 @@ impl Writer {
             }
         }
         self.recorder.close();
-        let recorded = self.store_all_recorded().await;
+        let recorded = self.make_rows_of_all().await;
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
             .execute(&mut self.connection)
             .await
@@ -217,10 +274,14 @@ impl Writer {
     }
 }
 
-async fn record(connection: &mut SqliteConnection, runs: &[Run]) -> Result<()> {
+/// All of `work`, or nothing of it.
+async fn in_transaction<T>(
+    connection: &mut SqliteConnection,
+    work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T>,
+) -> Result<T> {
     execute::begin(connection).await?;
-    match shim_event::insert(connection, runs).await {
-        Ok(()) => execute::commit(connection).await,
+    match work(connection).await {
+        Ok(value) => execute::commit(connection).await.map(|()| value),
         Err(error) => {
             execute::rollback(connection).await;
             Err(error)

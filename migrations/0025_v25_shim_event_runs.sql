@@ -1,0 +1,8 @@
+-- v25: under a flood of like requests, those after the first are kept packed, and become rows when it is quieter. Their ids
+-- follow that of the first, which is a row at once; sqlite_sequence passes them over.
+
+CREATE TABLE shimEventRuns (
+    firstId INTEGER PRIMARY KEY,
+    -- What each event has of its own, the first too: 30 bytes timestamp, 10 digits durationMicros, 16 bytes requestId.
+    own BLOB NOT NULL
+);
