@@ -3,6 +3,7 @@
 
 CREATE TABLE shimEventRuns (
     firstId INTEGER PRIMARY KEY,
-    -- What each event has of its own, the first too: 30 bytes timestamp, 10 digits durationMicros, 16 bytes requestId.
+    -- What each event has of its own, the first too, in 16 bytes, little-endian: nanoseconds after the first (4, signed),
+    -- durationMicros (4), the number that requestId is in hexadecimal digits (8).
     own BLOB NOT NULL
 );

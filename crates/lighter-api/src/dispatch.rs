@@ -6,7 +6,7 @@ use crate::call::{Answer, Call, Query};
 use crate::failure::Failure;
 use crate::hijack::Line;
 use crate::policy::Policy;
-use crate::record::{self, Peer, Ticket};
+use crate::record::{self, Source, Ticket};
 use crate::router::{self, Found};
 use crate::routes::{Kind, Route, Subject};
 use crate::shapes::Shapes;
@@ -29,13 +29,12 @@ const NO_SWARM: &str = "This node is not a swarm manager. Use \"docker swarm ini
 #[derive(Clone)]
 pub struct Dispatch {
     pub daemon: Daemon,
-    pub record: bool,
+    /// Of this connection; none where nothing is recorded.
+    pub source: Option<Arc<Source>>,
     pub activity: Arc<Notify>,
     pub shutdown: CancellationToken,
     /// What may be asked on this socket.
     pub policy: Arc<Policy>,
-    /// Who is on the other end of this connection.
-    pub peer: Peer,
 }
 
 impl Dispatch {
@@ -45,11 +44,10 @@ impl Dispatch {
         let (parts, body) = request.into_parts();
         let body = Arriving::new(body, &parts.headers);
         let id = record::request_id();
-        let ticket = match self.record {
-            true => Ticket::open(&self.daemon, &parts.method, &parts.uri, &parts.headers, id.clone()),
-            false => Ticket::default(),
+        let ticket = match &self.source {
+            Some(source) => Ticket::open(source, &parts.method, &parts.uri, &parts.headers, id.clone()),
+            None => Ticket::default(),
         };
-        ticket.peer(self.peer);
         let (route, version, name) = match router::find(&parts.method, parts.uri.path()) {
             Found::Route { route, version, name } => (route, version, name),
             other => return astray(other, &ticket).await,

@@ -96,27 +96,33 @@ impl Peer {
     }
 }
 
+/// What the records of one connection have in common. Each connection has its own: requests that run on other processors
+/// count references to others.
+pub struct Source {
+    pub daemon: Daemon,
+    pub peer: Peer,
+}
+
 /// A request's record while the request is under way.
 pub struct Open {
-    daemon: Daemon,
+    source: Arc<Source>,
     /// `None` once it is closed.
-    event: Option<ShimEvent>,
+    event: Option<Box<ShimEvent>>,
     began: Instant,
 }
 
 impl Open {
     /// For what could not be read as a request at all.
-    pub fn malformed(daemon: Daemon, peer: Peer) -> Self {
-        let mut open = Self::new(daemon, "".into(), String::new(), None, request_id());
+    pub fn malformed(source: Arc<Source>) -> Self {
+        let mut open = Self::new(source, "".into(), String::new(), None, request_id());
         if let Some(event) = &mut open.event {
             event.kind = "Malformed".into();
-            (event.peer_uid, event.peer_pid) = (peer.uid, peer.pid);
         }
         open
     }
 
-    fn new(daemon: Daemon, method: Cow<'static, str>, path: String, client: Option<String>, request_id: Arc<str>) -> Self {
-        let event = ShimEvent {
+    fn new(source: Arc<Source>, method: Cow<'static, str>, path: String, client: Option<String>, request_id: Arc<str>) -> Self {
+        let event = Box::new(ShimEvent {
             id: 0,
             status: ShimStatus::Aborted,
             container_id: None,
@@ -133,11 +139,11 @@ impl Open {
             error: None,
             unsupported_flags: Vec::new(),
             host_paths: Vec::new(),
-            peer_uid: None,
-            peer_pid: None,
+            peer_uid: source.peer.uid,
+            peer_pid: source.peer.pid,
             stack: None,
-        };
-        Self { daemon, event: Some(event), began: Instant::now() }
+        });
+        Self { source, event: Some(event), began: Instant::now() }
     }
 
     /// Closes and stores it; `durable`: committed before this returns.
@@ -146,9 +152,9 @@ impl Open {
         event.error = error.filter(|e| !e.is_empty()).map(|e| bounded(e, LONGEST_ERROR));
         self.answer(&mut event, status);
         if durable {
-            self.daemon.record(event, true).await;
-        } else if let Err(event) = self.daemon.record_at_once(event) {
-            self.daemon.record(*event, false).await;
+            self.source.daemon.record(event, true).await;
+        } else if let Err(event) = self.source.daemon.record_at_once(event) {
+            self.source.daemon.record(event, false).await;
         }
     }
 
@@ -166,8 +172,8 @@ impl Drop for Open {
     fn drop(&mut self) {
         if let (Some(mut event), Ok(runtime)) = (self.event.take(), tokio::runtime::Handle::try_current()) {
             self.time(&mut event);
-            let daemon = self.daemon.clone();
-            runtime.spawn(async move { daemon.record(event, false).await });
+            let source = Arc::clone(&self.source);
+            runtime.spawn(async move { source.daemon.record(event, false).await });
         }
     }
 }
@@ -177,14 +183,14 @@ impl Drop for Open {
 pub struct Ticket(Arc<Mutex<Option<Open>>>);
 
 impl Ticket {
-    pub fn open(daemon: &Daemon, method: &Method, uri: &http::Uri, headers: &HeaderMap, request_id: Arc<str>) -> Self {
+    pub fn open(source: &Arc<Source>, method: &Method, uri: &http::Uri, headers: &HeaderMap, request_id: Arc<str>) -> Self {
         let client = headers.get(header::USER_AGENT).map(|v| bounded(&String::from_utf8_lossy(v.as_bytes()), LONGEST_CLIENT));
-        let open = Open::new(daemon.clone(), name_of(method), shown(uri), client, request_id);
+        let open = Open::new(Arc::clone(source), name_of(method), shown(uri), client, request_id);
         Self(Arc::new(Mutex::new(Some(open))))
     }
 
     fn edit(&self, change: impl FnOnce(&mut ShimEvent)) {
-        if let Some(event) = self.0.lock().as_mut().and_then(|open| open.event.as_mut()) {
+        if let Some(event) = self.0.lock().as_mut().and_then(|open| open.event.as_deref_mut()) {
             change(event);
         }
     }
@@ -206,11 +212,6 @@ impl Ticket {
                 e.image = Some(bounded(image, LONGEST_CLIENT));
             }
         });
-    }
-
-    /// Who is on the other end of the connection.
-    pub fn peer(&self, peer: Peer) {
-        self.edit(|e| (e.peer_uid, e.peer_pid) = (peer.uid, peer.pid));
     }
 
     /// The stack of the container that it is about.
@@ -249,7 +250,7 @@ impl Record for Answered {
         let mut event = {
             let held = self.ticket.0.lock();
             let open = held.as_ref()?;
-            let mut event = open.event.clone()?;
+            let mut event = open.event.as_deref()?.clone();
             open.answer(&mut event, self.status.as_u16());
             event
         };

@@ -3,7 +3,7 @@
 use crate::dispatch::Dispatch;
 use crate::hijack::{self, Line};
 use crate::policy::Policy;
-use crate::record::{Open, Peer};
+use crate::record::{Open, Peer, Source};
 use axum::body::Body;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -69,12 +69,11 @@ pub async fn serve(daemon: Daemon, config: ApiConfig, listeners: Vec<impl Into<L
     let connections = TaskTracker::new();
     let abort = CancellationToken::new();
     let dispatch = Dispatch {
+        source: config.record.then(|| Arc::new(Source { daemon: daemon.clone(), peer: Peer::default() })),
         daemon,
-        record: config.record,
         activity: config.activity,
         shutdown: shutdown.clone(),
         policy: Arc::default(),
-        peer: Peer::default(),
     };
     let accepting: Vec<_> = listeners
         .into_iter()
@@ -106,7 +105,8 @@ async fn accept(listener: UnixListener, dispatch: Dispatch, connections: TaskTra
         match accepted {
             Ok((stream, _)) => {
                 let peer = Peer::of(&stream);
-                let connection = connection(stream, Dispatch { peer, ..dispatch.clone() });
+                let source = dispatch.source.as_ref().map(|all| Arc::new(Source { daemon: all.daemon.clone(), peer }));
+                let connection = connection(stream, Dispatch { source, ..dispatch.clone() });
                 let abort = abort.clone();
                 connections.spawn(async move {
                     tokio::select! {
@@ -180,9 +180,11 @@ async fn linger(mut stream: UnixStream) {
 /// What hyper could not read as a request is recorded; a client that went away is not news.
 async fn failed(dispatch: &Dispatch, error: &hyper::Error) {
     tracing::debug!(%error, "a connection ended badly");
-    if error.is_parse() && dispatch.record {
+    if error.is_parse()
+        && let Some(source) = &dispatch.source
+    {
         let status = if error.is_parse_too_large() { 431 } else { 400 };
-        Open::malformed(dispatch.daemon.clone(), dispatch.peer).close(status, Some(&error.to_string()), false).await;
+        Open::malformed(Arc::clone(source)).close(status, Some(&error.to_string()), false).await;
     }
 }
 

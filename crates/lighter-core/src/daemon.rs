@@ -104,12 +104,12 @@ impl Daemon {
     }
 
     /// Records one request. `durable`: returns when it is committed; else it is buffered, and waits only for room.
-    pub async fn record(&self, event: ShimEvent, durable: bool) {
+    pub async fn record(&self, event: Box<ShimEvent>, durable: bool) {
         if !self.shared.config.record {
             return;
         }
         let result = if durable {
-            self.shared.store.apply(vec![Change::ShimEvent(event)]).await.map(drop)
+            self.shared.store.apply(vec![Change::ShimEvent(*event)]).await.map(drop)
         } else {
             self.shared.store.record(event).await
         };
@@ -119,8 +119,8 @@ impl Daemon {
     }
 
     /// Records one request that changed nothing; gives it back where [`Daemon::record`] would wait, or has to say what failed.
-    pub fn record_at_once(&self, event: ShimEvent) -> Result<(), Box<ShimEvent>> {
-        if self.shared.config.record { self.shared.store.try_record(event).map_err(Box::new) } else { Ok(()) }
+    pub fn record_at_once(&self, event: Box<ShimEvent>) -> Result<(), Box<ShimEvent>> {
+        if self.shared.config.record { self.shared.store.try_record(event) } else { Ok(()) }
     }
 
     /// The container that a reference names now, if it names one.

@@ -4,7 +4,7 @@
 //! fills it. Of events that are like the one before little is kept ([`Run`]). The buffer is bounded: who finds it full waits,
 //! unless the disk refuses writes; then waiting would stop the daemon, and the event is refused instead.
 
-use crate::shim_event::{self, Run};
+use crate::shim_event::{Own, Run};
 use crate::{Result, StoreError};
 use lighter_domain::ShimEvent;
 use parking_lot::Mutex;
@@ -48,17 +48,16 @@ struct Buffer {
 /// Why an event was not taken.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    Closed(ShimEvent),
-    Full(ShimEvent),
+    Closed(Box<ShimEvent>),
+    Full(Box<ShimEvent>),
     /// Full, and the disk refuses writes.
-    Failing(ShimEvent),
+    Failing(Box<ShimEvent>),
 }
 
 impl Recorder {
     /// Takes the event if there is room.
-    #[expect(clippy::result_large_err, reason = "the event goes back to who gave it")]
-    pub(crate) fn push(&self, event: ShimEvent) -> Result<(), Refused> {
-        let own = shim_event::own(&event);
+    pub(crate) fn push(&self, event: Box<ShimEvent>) -> Result<(), Refused> {
+        let own = Own::of(&event);
         let mut buffer = self.buffer.lock();
         if buffer.closed {
             return Err(Refused::Closed(event));
@@ -68,7 +67,7 @@ impl Recorder {
         }
         buffer.count += 1;
         let count = buffer.count;
-        if !buffer.runs.last_mut().is_some_and(|run| run.join(&event, own.as_ref())) {
+        if !buffer.runs.last_mut().is_some_and(|run| run.join(&event, own)) {
             buffer.runs.push(Run::new(event, own));
         }
         drop(buffer);
@@ -79,7 +78,7 @@ impl Recorder {
     }
 
     /// Takes the event, waiting for room if need be.
-    pub(crate) async fn push_wait(&self, mut event: ShimEvent) -> Result<()> {
+    pub(crate) async fn push_wait(&self, mut event: Box<ShimEvent>) -> Result<()> {
         loop {
             let mut room = std::pin::pin!(self.room.notified());
             match self.push(event) {

@@ -10,7 +10,9 @@ use lighter_domain::{ShimEvent, ShimEventFilter, ShimStatus};
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool};
 use sqlx::{Arguments, AssertSqlSafe, FromRow, SqliteExecutor};
+use std::io::Write as _;
 use std::sync::{Arc, LazyLock};
+use time::OffsetDateTime;
 
 const TABLE: &str = "shimEvents";
 /// What requests of one kind have in common comes first, see [`insert_run`].
@@ -29,8 +31,9 @@ static STATEMENTS: LazyLock<[Arc<str>; WIDTHS.len()]> = LazyLock::new(|| {
     WIDTHS.map(|width| format!("INSERT INTO shimEvents ({COLUMNS}) VALUES {}", tuples(SHARED + OWN, width)).into())
 });
 
-/// Bytes of the own columns of one row in a run: a timestamp, a duration in as many digits, and a request's id.
-const PACKED: usize = TIMESTAMP + DURATION + REQUEST_ID;
+/// Bytes of the own columns of one row, as the statements below take them: a timestamp, a duration in as many digits, and a
+/// request's id.
+const TEXT: usize = TIMESTAMP + DURATION + REQUEST_ID;
 const TIMESTAMP: usize = 30;
 const DURATION: usize = 10;
 const REQUEST_ID: usize = 16;
@@ -42,7 +45,7 @@ static RUN_STATEMENTS: LazyLock<[Arc<str>; RUN_WIDTHS.len()]> = LazyLock::new(||
         // Nothing plus something is nothing: the next id.
         let (first, packed) = (SHARED + 1, SHARED + 2);
         let own = [(TIMESTAMP, "TEXT"), (DURATION, "INTEGER"), (REQUEST_ID, "TEXT")].map(|(length, kind)| {
-            let part = format!("CAST(substr(?{packed}, column1 * {PACKED} + {at}, {length}) AS {kind})");
+            let part = format!("CAST(substr(?{packed}, column1 * {TEXT} + {at}, {length}) AS {kind})");
             at += length;
             part
         });
@@ -89,11 +92,11 @@ pub(crate) fn add(script: &mut Script, event: &ShimEvent) -> Result<()> {
 }
 
 /// An event, and those after it that differ in their own columns only, as a client that asks again and again leaves them. Of
-/// these only the own columns are kept, in one piece that SQLite takes apart: most of an event's cost is that its values are
-/// copied again and again, and this keeps the record cheap just where requests are most frequent.
+/// these only the own columns are kept, packed, and SQLite gets many in one piece: most of an event's cost is that its values
+/// are copied again and again, and this keeps the record cheap just where requests are most frequent.
 #[derive(Debug)]
 pub(crate) struct Run {
-    first: ShimEvent,
+    first: Box<ShimEvent>,
     first_own: Option<Own>,
     /// Of all, if there is more than one.
     packed: Vec<u8>,
@@ -101,7 +104,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn new(first: ShimEvent, own: Option<Own>) -> Self {
+    pub(crate) fn new(first: Box<ShimEvent>, own: Option<Own>) -> Self {
         Self { first, first_own: own, packed: Vec::new(), count: 1 }
     }
 
@@ -111,42 +114,81 @@ impl Run {
     }
 
     /// Takes the event in, if it is one more of these.
-    pub(crate) fn join(&mut self, event: &ShimEvent, own: Option<&Own>) -> bool {
-        let (Some(first), Some(own)) = (&self.first_own, own) else { return false };
+    pub(crate) fn join(&mut self, event: &ShimEvent, own: Option<Own>) -> bool {
+        let (Some(first), Some(own)) = (self.first_own, own) else { return false };
         if self.count == LONGEST_RUN || !alike(&self.first, event) {
             return false;
         }
-        if self.packed.is_empty() {
-            self.packed.reserve(16 * PACKED);
-            self.packed.extend_from_slice(first);
+        let Some(packed) = own.packed(first.nanos) else { return false };
+        if self.count == 1 {
+            self.packed.reserve(64 * PACKED);
+            self.packed.extend(first.packed(first.nanos).into_iter().flatten());
         }
-        self.packed.extend_from_slice(own);
+        self.packed.extend_from_slice(&packed);
         self.count += 1;
         true
     }
 }
 
-/// The own columns of an event as they are kept in a run.
-pub(crate) type Own = [u8; PACKED];
+/// Bytes of the own columns of one event of a run, little-endian: nanoseconds after the run's first event (4, signed),
+/// microseconds that it took (4), the request's id (8).
+const PACKED: usize = 16;
 
-/// None for one that is alone in any case.
-pub(crate) fn own(event: &ShimEvent) -> Option<Own> {
-    let mut out = [b'0'; PACKED];
-    let (stamp, rest) = out.split_at_mut(TIMESTAMP);
-    let (duration, id) = rest.split_at_mut(DURATION);
-    let mut buffer = timestamp::BUFFER;
-    let text = timestamp::text(event.timestamp, &mut buffer).as_bytes();
-    let mut micros = event.duration_micros;
-    if text.len() != TIMESTAMP || event.request_id.len() != REQUEST_ID || micros < 0 {
-        return None;
+/// The own columns of an event that may be one of a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Own {
+    /// Since the epoch.
+    nanos: i64,
+    micros: u32,
+    /// As it is written in hexadecimal digits.
+    id: u64,
+}
+
+impl Own {
+    /// None for one that is alone in any case.
+    pub(crate) fn of(event: &ShimEvent) -> Option<Self> {
+        Some(Self {
+            nanos: i64::try_from(event.timestamp.unix_timestamp_nanos()).ok()?,
+            micros: u32::try_from(event.duration_micros).ok()?,
+            id: hex(event.request_id.as_bytes())?,
+        })
     }
-    stamp.copy_from_slice(text);
-    for digit in duration.iter_mut().rev() {
-        *digit = b'0' + (micros % 10) as u8;
-        micros /= 10;
+
+    fn packed(self, first: i64) -> Option<[u8; PACKED]> {
+        let offset = i32::try_from(self.nanos.checked_sub(first)?).ok()?;
+        let mut out = [0; PACKED];
+        out[..4].copy_from_slice(&offset.to_le_bytes());
+        out[4..8].copy_from_slice(&self.micros.to_le_bytes());
+        out[8..].copy_from_slice(&self.id.to_le_bytes());
+        Some(out)
     }
-    id.copy_from_slice(event.request_id.as_bytes());
-    (micros == 0).then_some(out)
+}
+
+/// The number that sixteen digits of the kind that ids are written in mean.
+fn hex(digits: &[u8]) -> Option<u64> {
+    let digits: &[u8; REQUEST_ID] = digits.try_into().ok()?;
+    digits.iter().try_fold(0, |number, digit| {
+        let value = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(number << 4 | u64::from(value))
+    })
+}
+
+/// The own columns of packed events whose first one came at `first`, as statements take them.
+fn texts(first: OffsetDateTime, packed: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(packed.len() / PACKED * TEXT);
+    let (events, _) = packed.as_chunks::<PACKED>();
+    for event in events {
+        let [o0, o1, o2, o3, m0, m1, m2, m3, id @ ..] = *event;
+        let offset = time::Duration::nanoseconds(i32::from_le_bytes([o0, o1, o2, o3]).into());
+        let (micros, id) = (u32::from_le_bytes([m0, m1, m2, m3]), u64::from_le_bytes(id));
+        out.extend_from_slice(timestamp::text(first.saturating_add(offset), &mut { timestamp::BUFFER }).as_bytes());
+        let _ = write!(out, "{micros:0DURATION$}{id:0REQUEST_ID$x}");
+    }
+    out
 }
 
 /// Inserts all, in order, inside the caller's transaction.
@@ -165,11 +207,13 @@ pub(crate) async fn insert(connection: &mut SqliteConnection, runs: &[Run]) -> R
 }
 
 /// Events that are like `event`, by what each has of its own; with ids from `id` on, or the next ones.
-async fn insert_run(connection: &mut SqliteConnection, event: &ShimEvent, mut id: Option<i64>, mut packed: &[u8]) -> Result<()> {
+async fn insert_run(connection: &mut SqliteConnection, event: &ShimEvent, mut id: Option<i64>, packed: &[u8]) -> Result<()> {
+    let texts = texts(event.timestamp, packed);
+    let mut rest = texts.as_slice();
     for (width, statement) in RUN_WIDTHS.into_iter().zip(RUN_STATEMENTS.iter()) {
-        while packed.len() >= width * PACKED {
-            let (now, later) = packed.split_at(width * PACKED);
-            packed = later;
+        while rest.len() >= width * TEXT {
+            let (now, later) = rest.split_at(width * TEXT);
+            rest = later;
             let mut arguments = SqliteArguments::default();
             arguments.reserve(SHARED + 2, 0);
             execute(connection, statement, arguments, |arguments| {

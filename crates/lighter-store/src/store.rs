@@ -63,14 +63,13 @@ impl Store {
 
     /// Records a request without waiting for the disk: stored within some 250 ms, or at [`Store::close`]. Waits only while
     /// tens of thousands of events are ahead of it.
-    pub async fn record(&self, event: ShimEvent) -> Result<()> {
-        self.recorder.push_wait(event).await
+    pub async fn record(&self, event: impl Into<Box<ShimEvent>>) -> Result<()> {
+        self.recorder.push_wait(event.into()).await
     }
 
     /// As [`Store::record`], but gives the event back where that would wait or fail.
-    #[expect(clippy::result_large_err, reason = "the event is what the caller gave")]
-    pub fn try_record(&self, event: ShimEvent) -> Result<(), ShimEvent> {
-        self.recorder.push(event).map_err(|refused| match refused {
+    pub fn try_record(&self, event: impl Into<Box<ShimEvent>>) -> Result<(), Box<ShimEvent>> {
+        self.recorder.push(event.into()).map_err(|refused| match refused {
             Refused::Full(event) | Refused::Failing(event) | Refused::Closed(event) => event,
         })
     }

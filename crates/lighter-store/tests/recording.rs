@@ -112,8 +112,15 @@ fn flood(from: i64, to: i64) -> Vec<lighter_domain::ShimEvent> {
     let made = (from..to).map(|n| {
         let mut event = shim_event(n);
         (event.id, event.duration_micros) = (n, n * 7);
-        if n % 700 == 0 {
-            event.path = format!("/v1.47/other/{n}");
+        match n % 700 {
+            // One that took longer than those after it.
+            100 => event.timestamp -= Duration::from_millis(3),
+            // Those that cannot be packed as one of a run.
+            200 => event.timestamp -= Duration::from_secs(3),
+            300 => event.duration_micros = i64::from(u32::MAX) + 1,
+            400 => event.request_id = "0000000000000ABC".into(),
+            500 => event.path = format!("/v1.47/other/{n}"),
+            _ => {}
         }
         event
     });

@@ -60,7 +60,7 @@ pub fn event(n: i64) -> Event {
     }
 }
 
-/// As a `GET /_ping` or `GET /containers/json` leaves it.
+/// As a `GET /_ping` or `GET /containers/json` leaves it, a hundred thousand of which come in a second.
 pub fn shim_event(n: i64) -> ShimEvent {
     ShimEvent {
         id: 0,
@@ -68,7 +68,7 @@ pub fn shim_event(n: i64) -> ShimEvent {
         container_id: None,
         image: None,
         kind: "SystemPing".into(),
-        timestamp: at(n),
+        timestamp: at(0) + time::Duration::nanoseconds(n * 10_003),
         method: "GET".into(),
         path: "/v1.47/_ping".to_owned(),
         api_version: Some("1.47".to_owned()),
