@@ -9,27 +9,29 @@ use crate::{Result, StoreError, timestamp};
 use lighter_domain::{ShimEvent, ShimEventFilter, ShimStatus};
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool};
-use sqlx::{Arguments, AssertSqlSafe, FromRow, SqliteExecutor};
-use std::io::Write as _;
+use sqlx::{Arguments, AssertSqlSafe, FromRow};
 use std::sync::{Arc, LazyLock};
 use time::OffsetDateTime;
 
 const TABLE: &str = "shimEvents";
-/// What requests of one kind have in common comes first, see [`insert_run`].
-const COLUMNS: &str = "status, containerId, image, kind, method, path, apiVersion, httpStatus, client, error, unsupportedFlags, \
-                       hostPaths, peerUid, peerPid, stack, timestamp, durationMicros, requestId";
-const SHARED: usize = 15;
-const OWN: usize = 3;
+/// What requests of one kind have in common, and what each has of its own.
+const SHARED: &str = "status, containerId, image, kind, method, path, apiVersion, httpStatus, client, error, unsupportedFlags, \
+                      hostPaths, peerUid, peerPid, stack";
+const SHARED_COUNT: usize = 15;
+const OWN: &str = "timestamp, durationMicros, requestId";
+const OWN_COUNT: usize = 3;
 
 /// Rows of one statement, widest first: a batch is cut greedily, so that only these few statements are ever prepared.
 const WIDTHS: [usize; 3] = [64, 8, 1];
-/// The same for the rows of a [`Run`].
-const RUN_WIDTHS: [usize; 5] = [256, 64, 16, 4, 1];
-const LONGEST_RUN: usize = 1024;
 
 static STATEMENTS: LazyLock<[Arc<str>; WIDTHS.len()]> = LazyLock::new(|| {
-    WIDTHS.map(|width| format!("INSERT INTO shimEvents ({COLUMNS}) VALUES {}", tuples(SHARED + OWN, width)).into())
+    let tuple = format!("({})", ["?"; SHARED_COUNT + OWN_COUNT].join(","));
+    WIDTHS.map(|width| format!("INSERT INTO shimEvents ({SHARED}, {OWN}) VALUES {}", vec![&*tuple; width].join(",")).into())
 });
+
+/// Events of one [`Run`], which is written with one statement.
+const LONGEST_RUN: usize = STEP * STEP;
+const STEP: usize = 32;
 
 /// Bytes of the own columns of one row, as the statements below take them: a timestamp, a duration in as many digits, and a
 /// request's id.
@@ -38,47 +40,41 @@ const TIMESTAMP: usize = 30;
 const DURATION: usize = 10;
 const REQUEST_ID: usize = 16;
 
-static RUN_STATEMENTS: LazyLock<[Arc<str>; RUN_WIDTHS.len()]> = LazyLock::new(|| {
-    RUN_WIDTHS.map(|width| {
-        let shared: Vec<String> = (1..=SHARED).map(|n| format!("?{n}")).collect();
-        let mut at = 1;
-        // Nothing plus something is nothing: the next id.
-        let (first, packed) = (SHARED + 1, SHARED + 2);
-        let own = [(TIMESTAMP, "TEXT"), (DURATION, "INTEGER"), (REQUEST_ID, "TEXT")].map(|(length, kind)| {
-            let part = format!("CAST(substr(?{packed}, column1 * {TEXT} + {at}, {length}) AS {kind})");
-            at += length;
-            part
-        });
-        let rows: Vec<String> = (0..width).map(|n| format!("({n})")).collect();
-        let (shared, own, rows) = (shared.join(","), own.join(","), rows.join(","));
-        format!("INSERT INTO shimEvents (id, {COLUMNS}) SELECT ?{first} + column1, {shared}, {own} FROM (VALUES {rows})").into()
-    })
+/// ?1: the own columns of all rows; ?2: how many; ?3 and so on: the shared columns.
+static RUN_STATEMENT: LazyLock<Arc<str>> = LazyLock::new(|| {
+    let shared: Vec<String> = (3..).take(SHARED_COUNT).map(|n| format!("?{n}")).collect();
+    format!("INSERT INTO shimEvents ({SHARED}, {OWN}) SELECT {}, {} FROM {}", shared.join(","), own_columns(), numbers()).into()
 });
 
-/// Columns, and the conditions of a [`ShimEventFilter`]; the order is the caller's.
-macro_rules! select {
-    ($order:literal) => {
-        concat!(
-            "SELECT id, status, containerId, image, kind, timestamp, method, path, apiVersion, httpStatus, durationMicros, \
-             client, requestId, error, unsupportedFlags, hostPaths, peerUid, peerPid, stack FROM shimEvents \
-             WHERE id > ?1 AND id < ?2 \
-             AND (?3 IS NULL OR kind IN (SELECT value FROM json_each(?3))) \
-             AND (?4 IS NULL OR status IN (SELECT value FROM json_each(?4))) \
-             AND (?5 IS NULL OR EXISTS (SELECT 1 FROM json_each(?5) WHERE substr(containerId, 1, length(value)) = value)) \
-             AND (?6 IS NULL OR stack IN (SELECT value FROM json_each(?6))) \
-             AND (?7 IS NULL OR image IN (SELECT value FROM json_each(?7))) \
-             AND (?8 IS NULL OR EXISTS (SELECT 1 FROM json_each(?8) WHERE instr(lower(client), lower(value)) > 0)) \
-             AND (?9 IS NULL OR requestId = ?9) AND (?10 IS NULL OR timestamp >= ?10) AND (?11 IS NULL OR timestamp <= ?11) \
-             ORDER BY id ",
-            $order,
-            " LIMIT ?12"
-        )
-    };
+/// ?1 and ?2 as above; ?3: the run.
+static UNPACK_STATEMENT: LazyLock<Arc<str>> = LazyLock::new(|| {
+    let (own, numbers) = (own_columns(), numbers());
+    format!(
+        "INSERT INTO shimEvents (id, {SHARED}, {OWN}) SELECT firstId + number, {SHARED}, {own} \
+         FROM shimEventRuns CROSS JOIN {numbers} WHERE firstId = ?3"
+    )
+    .into()
+});
+
+/// Those of row `number`.
+fn own_columns() -> String {
+    let mut at = 1;
+    let columns = [(TIMESTAMP, "TEXT"), (DURATION, "INTEGER"), (REQUEST_ID, "TEXT")].map(|(length, kind)| {
+        let column = format!("CAST(substr(?1, number * {TEXT} + {at}, {length}) AS {kind})");
+        at += length;
+        column
+    });
+    columns.join(",")
 }
 
-fn tuples(columns: usize, count: usize) -> String {
-    let tuple = format!("({})", vec!["?"; columns].join(","));
-    vec![tuple.as_str(); count].join(",")
+/// The numbers below ?2.
+fn numbers() -> String {
+    let digits: Vec<String> = (0..STEP).map(|n| format!("({n})")).collect();
+    let digits = digits.join(",");
+    format!(
+        "(SELECT high.column1 * {STEP} + low.column1 AS number \
+         FROM (VALUES {digits}) AS high CROSS JOIN (VALUES {digits}) AS low LIMIT ?2)"
+    )
 }
 
 /// One event; its id is that of the last row inserted.
@@ -186,9 +182,20 @@ fn texts(first: OffsetDateTime, packed: &[u8]) -> Vec<u8> {
         let offset = time::Duration::nanoseconds(i32::from_le_bytes([o0, o1, o2, o3]).into());
         let (micros, id) = (u32::from_le_bytes([m0, m1, m2, m3]), u64::from_le_bytes(id));
         out.extend_from_slice(timestamp::text(first.saturating_add(offset), &mut { timestamp::BUFFER }).as_bytes());
-        let _ = write!(out, "{micros:0DURATION$}{id:0REQUEST_ID$x}");
+        digits::<10, DURATION>(micros.into(), &mut out);
+        digits::<16, REQUEST_ID>(id, &mut out);
     }
     out
+}
+
+/// The last `WIDTH` digits of a number.
+fn digits<const BASE: u64, const WIDTH: usize>(mut number: u64, out: &mut Vec<u8>) {
+    let mut text = [0; WIDTH];
+    for digit in text.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number % BASE) as usize];
+        number /= BASE;
+    }
+    out.extend_from_slice(&text);
 }
 
 /// Inserts all, in order, inside the caller's transaction.
@@ -197,7 +204,7 @@ pub(crate) async fn insert(connection: &mut SqliteConnection, runs: &[Run]) -> R
     while let Some(first) = rest.first() {
         let alone = rest.iter().take_while(|run| run.count == 1).count();
         if alone == 0 {
-            insert_run(connection, &first.first, None, &first.packed).await?;
+            insert_run(connection, first).await?;
         } else {
             insert_mixed(connection, &rest[..alone]).await?;
         }
@@ -206,41 +213,38 @@ pub(crate) async fn insert(connection: &mut SqliteConnection, runs: &[Run]) -> R
     Ok(())
 }
 
-/// Events that are like `event`, by what each has of its own; with ids from `id` on, or the next ones.
-async fn insert_run(connection: &mut SqliteConnection, event: &ShimEvent, mut id: Option<i64>, packed: &[u8]) -> Result<()> {
-    let texts = texts(event.timestamp, packed);
-    let mut rest = texts.as_slice();
-    for (width, statement) in RUN_WIDTHS.into_iter().zip(RUN_STATEMENTS.iter()) {
-        while rest.len() >= width * TEXT {
-            let (now, later) = rest.split_at(width * TEXT);
-            rest = later;
-            let mut arguments = SqliteArguments::default();
-            arguments.reserve(SHARED + 2, 0);
-            execute(connection, statement, arguments, |arguments| {
-                bind_shared(arguments, event)?;
-                arguments.add(id)?;
-                arguments.add(now)
-            })
-            .await?;
-            id = id.map(|id| id + width as i64);
-        }
-    }
-    Ok(())
+async fn insert_run(connection: &mut SqliteConnection, run: &Run) -> Result<()> {
+    let mut arguments = SqliteArguments::default();
+    arguments.reserve(2 + SHARED_COUNT, 0);
+    execute(connection, &RUN_STATEMENT, arguments, |arguments| {
+        arguments.add(texts(run.first.timestamp, &run.packed))?;
+        arguments.add(run.count as i64)?;
+        bind_shared(arguments, &run.first)
+    })
+    .await
 }
 
-/// A transaction that stores all runs as they are: a row each, and its like packed, with ids reserved. A tenth of the cost of
-/// rows; [`unpack`] makes them.
+/// A transaction that stores all runs as they are, with ids reserved: a tenth of the cost of rows; [`unpack`] makes them.
 pub(crate) async fn insert_packed(connection: &mut SqliteConnection, runs: &[Run]) -> Result<()> {
+    static STATEMENT: LazyLock<String> = LazyLock::new(|| {
+        let shared = ["?"; SHARED_COUNT].join(",");
+        format!(
+            "INSERT INTO shimEventRuns (firstId, {SHARED}, timestamp, own) \
+             VALUES ((SELECT seq + 1 FROM sqlite_sequence WHERE name = 'shimEvents'), {shared}, ?, ?)"
+        )
+    });
     let mut script = Script::default();
     script.add("BEGIN IMMEDIATE", 1);
     for run in runs {
-        add(&mut script, &run.first)?;
-        if run.count > 1 {
-            script.add("INSERT INTO shimEventRuns (firstId, own) VALUES (last_insert_rowid(), ?)", 1);
-            script.bind(run.packed.as_slice())?;
-            script.add("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'shimEvents'", 1);
-            script.bind(run.count as i64 - 1)?;
+        if run.count == 1 {
+            add(&mut script, &run.first)?;
+            continue;
         }
+        script.add(&STATEMENT, 1);
+        script.bind_all(|arguments| bind_shared(arguments, &run.first))?;
+        script.bind(timestamp::shared(run.first.timestamp))?.bind(run.packed.as_slice())?;
+        script.add("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'shimEvents'", 1);
+        script.bind(run.count as i64)?;
     }
     script.add("COMMIT", 1);
     script.run(connection).await.map(drop).map_err(StoreError::sql("writing shim events"))
@@ -254,15 +258,18 @@ pub(crate) async fn packed(connection: &mut SqliteConnection) -> Result<u64> {
 
 /// Makes rows of the oldest packed run, inside the caller's transaction; whether there was one.
 pub(crate) async fn unpack(connection: &mut SqliteConnection) -> Result<bool> {
-    let oldest = sqlx::query_as::<_, (i64, Vec<u8>)>("SELECT firstId, own FROM shimEventRuns ORDER BY firstId LIMIT 1");
-    let oldest = oldest.fetch_optional(&mut *connection).await.map_err(StoreError::sql("reading packed shim events"))?;
-    let Some((id, own)) = oldest else { return Ok(false) };
-    let only = ShimEventFilter { after_id: Some(id - 1), before_id: Some(id + 1), ..ShimEventFilter::default() };
-    // What goes the way of its first, which is pruned, is a moment younger at most.
-    if let Some(first) = fetch(&mut *connection, select!("ASC"), &only).await?.pop() {
-        insert_run(connection, &first, Some(id + 1), own.get(PACKED..).unwrap_or_default()).await?;
-    }
-    let gone = sqlx::query("DELETE FROM shimEventRuns WHERE firstId = ?").bind(id).execute(connection).await;
+    let oldest = "SELECT firstId, timestamp, own FROM shimEventRuns ORDER BY firstId LIMIT 1";
+    let oldest = sqlx::query_as::<_, (i64, String, Vec<u8>)>(oldest).fetch_optional(&mut *connection).await;
+    let Some((id, first, own)) = oldest.map_err(StoreError::sql("reading packed shim events"))? else { return Ok(false) };
+    let corrupt = || StoreError::Corrupt { table: "shimEventRuns", id: id.to_string(), reason: "timestamp is not a date".into() };
+    let first = timestamp::parse(&first).ok_or_else(corrupt)?;
+    execute(connection, &UNPACK_STATEMENT, SqliteArguments::default(), |arguments| {
+        arguments.add(texts(first, &own))?;
+        arguments.add((own.len() / PACKED) as i64)?;
+        arguments.add(id)
+    })
+    .await?;
+    let gone = run(connection, sqlx::query("DELETE FROM shimEventRuns WHERE firstId = ?").bind(id)).await;
     gone.map(|_| true).map_err(StoreError::sql("removing packed shim events"))
 }
 
@@ -272,7 +279,7 @@ async fn insert_mixed(connection: &mut SqliteConnection, mut alone: &[Run]) -> R
             let (now, later) = alone.split_at(width);
             alone = later;
             let mut arguments = SqliteArguments::default();
-            arguments.reserve(width * (SHARED + OWN), 0);
+            arguments.reserve(width * (SHARED_COUNT + OWN_COUNT), 0);
             execute(connection, statement, arguments, |arguments| {
                 now.iter().try_for_each(|run| {
                     bind_shared(arguments, &run.first)?;
@@ -382,6 +389,27 @@ fn bind_own(arguments: &mut SqliteArguments, event: &ShimEvent) -> Result<(), Bo
     arguments.add(Arc::clone(&event.request_id))
 }
 
+/// Columns, and the conditions of a [`ShimEventFilter`]; the order is the caller's.
+macro_rules! select {
+    ($order:literal) => {
+        concat!(
+            "SELECT id, status, containerId, image, kind, timestamp, method, path, apiVersion, httpStatus, durationMicros, \
+             client, requestId, error, unsupportedFlags, hostPaths, peerUid, peerPid, stack FROM shimEvents \
+             WHERE id > ?1 AND id < ?2 \
+             AND (?3 IS NULL OR kind IN (SELECT value FROM json_each(?3))) \
+             AND (?4 IS NULL OR status IN (SELECT value FROM json_each(?4))) \
+             AND (?5 IS NULL OR EXISTS (SELECT 1 FROM json_each(?5) WHERE substr(containerId, 1, length(value)) = value)) \
+             AND (?6 IS NULL OR stack IN (SELECT value FROM json_each(?6))) \
+             AND (?7 IS NULL OR image IN (SELECT value FROM json_each(?7))) \
+             AND (?8 IS NULL OR EXISTS (SELECT 1 FROM json_each(?8) WHERE instr(lower(client), lower(value)) > 0)) \
+             AND (?9 IS NULL OR requestId = ?9) AND (?10 IS NULL OR timestamp >= ?10) AND (?11 IS NULL OR timestamp <= ?11) \
+             ORDER BY id ",
+            $order,
+            " LIMIT ?12"
+        )
+    };
+}
+
 /// Newest first.
 pub(crate) async fn filter(pool: &SqlitePool, filter: &ShimEventFilter) -> Result<Vec<ShimEvent>> {
     fetch(pool, select!("DESC"), filter).await
@@ -392,7 +420,7 @@ pub(crate) async fn follow(pool: &SqlitePool, filter: &ShimEventFilter) -> Resul
     fetch(pool, select!("ASC"), filter).await
 }
 
-async fn fetch(from: impl SqliteExecutor<'_>, sql: &'static str, filter: &ShimEventFilter) -> Result<Vec<ShimEvent>> {
+async fn fetch(pool: &SqlitePool, sql: &'static str, filter: &ShimEventFilter) -> Result<Vec<ShimEvent>> {
     let ShimEventFilter {
         kinds,
         statuses,
@@ -421,7 +449,7 @@ async fn fetch(from: impl SqliteExecutor<'_>, sql: &'static str, filter: &ShimEv
         .bind(since.map(timestamp::format))
         .bind(until.map(timestamp::format))
         .bind(limit.unwrap_or(1000))
-        .fetch_all(from)
+        .fetch_all(pool)
         .await
         .map_err(StoreError::sql("reading shim events"))?
         .into_iter()
