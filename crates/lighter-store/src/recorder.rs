@@ -14,14 +14,15 @@ use tokio::time::{Instant, timeout_at};
 
 /// Events that may wait for the disk.
 pub(crate) const CAPACITY: usize = 64 * 1024;
-/// So many wake the writer at once. More at a time do not fit the processor's caches.
-const BATCH: usize = 512;
+/// So many, or so many that are not alike, wake the writer at once. More at a time do not fit the processor's caches.
+const BATCH: usize = 2048;
+const BATCH_RUNS: usize = 512;
 /// No event waits longer than this for its batch to fill.
 const MAX_DELAY: Duration = Duration::from_millis(250);
 /// After a failed write.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// A buffer that a burst made larger than this is not kept.
-const KEEP_ALLOCATED: usize = 4 * BATCH;
+const KEEP_ALLOCATED: usize = 4 * BATCH_RUNS;
 
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
@@ -45,6 +46,12 @@ struct Buffer {
     closed: bool,
 }
 
+impl Buffer {
+    fn is_batch(&self) -> bool {
+        self.count >= BATCH || self.runs.len() >= BATCH_RUNS
+    }
+}
+
 /// Why an event was not taken.
 #[derive(Debug)]
 pub(crate) enum Refused {
@@ -65,13 +72,14 @@ impl Recorder {
         if buffer.count >= CAPACITY {
             return Err(if buffer.failing { Refused::Failing(event) } else { Refused::Full(event) });
         }
+        let was_batch = buffer.is_batch();
         buffer.count += 1;
-        let count = buffer.count;
         if !buffer.runs.last_mut().is_some_and(|run| run.join(&event, own)) {
             buffer.runs.push(Run::new(event, own));
         }
+        let wake = buffer.count == 1 || (buffer.is_batch() && !was_batch);
         drop(buffer);
-        if count == 1 || count == BATCH {
+        if wake {
             self.filled.notify_one();
         }
         Ok(())
@@ -105,7 +113,7 @@ impl Recorder {
             let filled = self.filled.notified();
             let due = {
                 let mut buffer = self.buffer.lock();
-                if buffer.count >= BATCH && !buffer.failing {
+                if buffer.is_batch() && !buffer.failing {
                     return;
                 }
                 // The clock starts when the writer learns of the first event, at once after it was pushed.
@@ -131,16 +139,17 @@ impl Recorder {
         if into.capacity() > KEEP_ALLOCATED {
             *into = Vec::new();
         }
-        let count = {
+        let (batch, count) = {
             let mut buffer = self.buffer.lock();
+            let batch = buffer.is_batch();
             std::mem::swap(&mut buffer.runs, into);
             buffer.due = None;
-            std::mem::take(&mut buffer.count)
+            (batch, std::mem::take(&mut buffer.count))
         };
         if count >= CAPACITY {
             self.room.notify_waiters();
         }
-        count >= BATCH
+        batch
     }
 
     /// Whether somebody wants to know of each event as soon as it is stored.

@@ -198,15 +198,18 @@ fn digits<const BASE: u64, const WIDTH: usize>(mut number: u64, out: &mut Vec<u8
     out.extend_from_slice(&text);
 }
 
-/// Inserts all, in order, inside the caller's transaction.
-pub(crate) async fn insert(connection: &mut SqliteConnection, runs: &[Run]) -> Result<()> {
+/// Inserts all, in order, inside the caller's transaction. With `pack`, runs stay what they are, with ids reserved: a tenth of the
+/// cost of rows; [`unpack`] makes these.
+pub(crate) async fn insert(connection: &mut SqliteConnection, runs: &[Run], pack: bool) -> Result<()> {
     let mut rest = runs;
     while let Some(first) = rest.first() {
         let alone = rest.iter().take_while(|run| run.count == 1).count();
-        if alone == 0 {
-            insert_run(connection, first).await?;
-        } else {
+        if alone > 0 {
             insert_mixed(connection, &rest[..alone]).await?;
+        } else if pack {
+            insert_packed(connection, first).await?;
+        } else {
+            insert_run(connection, first).await?;
         }
         rest = &rest[alone.max(1)..];
     }
@@ -224,9 +227,8 @@ async fn insert_run(connection: &mut SqliteConnection, run: &Run) -> Result<()> 
     .await
 }
 
-/// A transaction that stores all runs as they are, with ids reserved: a tenth of the cost of rows; [`unpack`] makes them.
-pub(crate) async fn insert_packed(connection: &mut SqliteConnection, runs: &[Run]) -> Result<()> {
-    static STATEMENT: LazyLock<String> = LazyLock::new(|| {
+async fn insert_packed(connection: &mut SqliteConnection, run: &Run) -> Result<()> {
+    static INSERT: LazyLock<String> = LazyLock::new(|| {
         let shared = ["?"; SHARED_COUNT].join(",");
         format!(
             "INSERT INTO shimEventRuns (firstId, {SHARED}, timestamp, own) \
@@ -234,19 +236,11 @@ pub(crate) async fn insert_packed(connection: &mut SqliteConnection, runs: &[Run
         )
     });
     let mut script = Script::default();
-    script.add("BEGIN IMMEDIATE", 1);
-    for run in runs {
-        if run.count == 1 {
-            add(&mut script, &run.first)?;
-            continue;
-        }
-        script.add(&STATEMENT, 1);
-        script.bind_all(|arguments| bind_shared(arguments, &run.first))?;
-        script.bind(timestamp::shared(run.first.timestamp))?.bind(run.packed.as_slice())?;
-        script.add("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'shimEvents'", 1);
-        script.bind(run.count as i64)?;
-    }
-    script.add("COMMIT", 1);
+    script.add(&INSERT, 1);
+    script.bind_all(|arguments| bind_shared(arguments, &run.first))?;
+    script.bind(timestamp::shared(run.first.timestamp))?.bind(run.packed.as_slice())?;
+    script.add("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'shimEvents'", 1);
+    script.bind(run.count as i64)?;
     script.run(connection).await.map(drop).map_err(StoreError::sql("writing shim events"))
 }
 

@@ -177,7 +177,7 @@ async fn packed_events_are_rows_for_who_asks() {
     let f = Fixture::new().await;
     for close in [false, true] {
         let before = stored(&f.store).await;
-        for event in flood(1, 2001) {
+        for event in flood(1, 3001) {
             f.store.try_record(event).unwrap();
         }
         comes("a flood is packed", async || packed(&f).await > 0).await;
@@ -187,7 +187,7 @@ async fn packed_events_are_rows_for_who_asks() {
             f.store.flush().await.unwrap()
         }
         let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM shimEvents").fetch_one(&mut f.raw().await).await.unwrap();
-        assert_eq!((rows as usize, packed(&f).await), (before + 2000, 0));
+        assert_eq!((rows as usize, packed(&f).await), (before + 3000, 0));
     }
 }
 

@@ -35,7 +35,7 @@ const CHUNK: usize = 512;
 const MOST_PACKED: u64 = 8192;
 /// Without a full batch for so long, the flood is over.
 const QUIET: Duration = Duration::from_secs(2);
-/// In a flood, that many events or more are alike on average.
+/// In a flood, that many events or more are alike on average. To store a packed run costs as much as so many rows.
 const ALIKE: usize = 16;
 /// Rows that one `Change::Prune` removes at most.
 pub const PRUNE_STEP: u32 = 500;
@@ -209,30 +209,23 @@ impl Writer {
         }
     }
 
-    /// Stores some [`CHUNK`] pending events in one transaction.
+    /// Stores some [`CHUNK`] pending events in one transaction, or as many as cost the same.
     async fn store_chunk(&mut self) -> Result<()> {
         let rest = &self.pending[self.stored..];
-        let mut events = 0;
+        let pack = self.is_flooded(rest) && self.packed < MOST_PACKED && !self.recorder.is_followed();
+        let mut cost = 0;
         let enough = rest.iter().position(|run| {
-            let full = events >= CHUNK;
-            events += run.count();
+            let full = cost >= CHUNK;
+            cost += if pack { ALIKE } else { run.count() };
             full
         });
         let chunk = &rest[..enough.unwrap_or(rest.len())];
-        let pack = self.is_flooded(chunk) && self.packed < MOST_PACKED && !self.recorder.is_followed();
-        let result = if pack {
-            self.packed += chunk.len() as u64;
-            let result = shim_event::insert_packed(&mut self.connection, chunk).await;
-            if result.is_err() {
-                execute::rollback(&mut self.connection).await;
-            }
-            result
-        } else {
-            in_transaction(&mut self.connection, async |connection| shim_event::insert(connection, chunk).await).await
-        };
+        let result =
+            in_transaction(&mut self.connection, async |connection| shim_event::insert(connection, chunk, pack).await).await;
         self.recorder.wrote(result.is_ok());
         result?;
         self.stored += chunk.len();
+        self.packed += if pack { chunk.len() as u64 } else { 0 };
         Ok(())
     }
 
