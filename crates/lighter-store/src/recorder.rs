@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 /// Events that may wait for the disk.
 pub(crate) const CAPACITY: usize = 64 * 1024;
 /// So many, or so many that are not alike, wake the writer at once. More at a time do not fit the processor's caches.
-const BATCH: usize = 2048;
+const BATCH: usize = 4096;
 const BATCH_RUNS: usize = 512;
 /// No event waits longer than this for its batch to fill.
 const MAX_DELAY: Duration = Duration::from_millis(250);

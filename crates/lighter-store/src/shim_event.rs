@@ -93,35 +93,31 @@ pub(crate) fn add(script: &mut Script, event: &ShimEvent) -> Result<()> {
 #[derive(Debug)]
 pub(crate) struct Run {
     first: Box<ShimEvent>,
-    first_own: Option<Own>,
-    /// Of all, if there is more than one.
+    /// When that came, in nanoseconds since the epoch, if others can join it.
+    began: Option<i64>,
+    /// Of all, if others can join.
     packed: Vec<u8>,
-    count: usize,
 }
 
 impl Run {
     pub(crate) fn new(first: Box<ShimEvent>, own: Option<Own>) -> Self {
-        Self { first, first_own: own, packed: Vec::new(), count: 1 }
+        let packed = own.and_then(|own| own.packed(own.nanos)).map(Vec::from).unwrap_or_default();
+        Self { first, began: own.map(|own| own.nanos), packed }
     }
 
     /// How many events it is.
     pub(crate) fn count(&self) -> usize {
-        self.count
+        (self.packed.len() / PACKED).max(1)
     }
 
     /// Takes the event in, if it is one more of these.
     pub(crate) fn join(&mut self, event: &ShimEvent, own: Option<Own>) -> bool {
-        let (Some(first), Some(own)) = (self.first_own, own) else { return false };
-        if self.count == LONGEST_RUN || !alike(&self.first, event) {
+        let (Some(began), Some(own)) = (self.began, own) else { return false };
+        if self.count() == LONGEST_RUN || !alike(&self.first, event) {
             return false;
         }
-        let Some(packed) = own.packed(first.nanos) else { return false };
-        if self.count == 1 {
-            self.packed.reserve(64 * PACKED);
-            self.packed.extend(first.packed(first.nanos).into_iter().flatten());
-        }
+        let Some(packed) = own.packed(began) else { return false };
         self.packed.extend_from_slice(&packed);
-        self.count += 1;
         true
     }
 }
@@ -198,18 +194,15 @@ fn digits<const BASE: u64, const WIDTH: usize>(mut number: u64, out: &mut Vec<u8
     out.extend_from_slice(&text);
 }
 
-/// Inserts all, in order, inside the caller's transaction. With `pack`, runs stay what they are, with ids reserved: a tenth of the
-/// cost of rows; [`unpack`] makes these.
-pub(crate) async fn insert(connection: &mut SqliteConnection, runs: &[Run], pack: bool) -> Result<()> {
+/// Inserts all, in order, inside the caller's transaction.
+pub(crate) async fn insert(connection: &mut SqliteConnection, runs: &[Run]) -> Result<()> {
     let mut rest = runs;
     while let Some(first) = rest.first() {
-        let alone = rest.iter().take_while(|run| run.count == 1).count();
-        if alone > 0 {
-            insert_mixed(connection, &rest[..alone]).await?;
-        } else if pack {
-            insert_packed(connection, first).await?;
-        } else {
+        let alone = rest.iter().take_while(|run| run.count() == 1).count();
+        if alone == 0 {
             insert_run(connection, first).await?;
+        } else {
+            insert_mixed(connection, &rest[..alone]).await?;
         }
         rest = &rest[alone.max(1)..];
     }
@@ -221,13 +214,18 @@ async fn insert_run(connection: &mut SqliteConnection, run: &Run) -> Result<()> 
     arguments.reserve(2 + SHARED_COUNT, 0);
     execute(connection, &RUN_STATEMENT, arguments, |arguments| {
         arguments.add(texts(run.first.timestamp, &run.packed))?;
-        arguments.add(run.count as i64)?;
+        arguments.add(run.count() as i64)?;
         bind_shared(arguments, &run.first)
     })
     .await
 }
 
-async fn insert_packed(connection: &mut SqliteConnection, run: &Run) -> Result<()> {
+/// The runs of one [`insert_packed`]: the texts of so many statements at most are kept prepared.
+pub(crate) const PACKED_TOGETHER: usize = 4;
+
+/// A transaction that stores runs as they are, with ids reserved: a tenth of the cost of rows; [`unpack`] makes these. Each of
+/// them is more than one event.
+pub(crate) async fn insert_packed(connection: &mut SqliteConnection, runs: &[Run]) -> Result<()> {
     static INSERT: LazyLock<String> = LazyLock::new(|| {
         let shared = ["?"; SHARED_COUNT].join(",");
         format!(
@@ -236,11 +234,15 @@ async fn insert_packed(connection: &mut SqliteConnection, run: &Run) -> Result<(
         )
     });
     let mut script = Script::default();
-    script.add(&INSERT, 1);
-    script.bind_all(|arguments| bind_shared(arguments, &run.first))?;
-    script.bind(timestamp::shared(run.first.timestamp))?.bind(run.packed.as_slice())?;
-    script.add("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'shimEvents'", 1);
-    script.bind(run.count as i64)?;
+    script.add("BEGIN IMMEDIATE", 1);
+    for run in runs {
+        script.add(&INSERT, 1);
+        script.bind_all(|arguments| bind_shared(arguments, &run.first))?;
+        script.bind(timestamp::shared(run.first.timestamp))?.bind(run.packed.as_slice())?;
+        script.add("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'shimEvents'", 1);
+        script.bind(run.count() as i64)?;
+    }
+    script.add("COMMIT", 1);
     script.run(connection).await.map(drop).map_err(StoreError::sql("writing shim events"))
 }
 

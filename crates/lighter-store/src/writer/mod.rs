@@ -14,7 +14,7 @@
 mod execute;
 
 use crate::recorder::Recorder;
-use crate::shim_event::Run;
+use crate::shim_event::{PACKED_TOGETHER, Run};
 use crate::{Applied, Change, Result, StoreError, shim_event};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
@@ -35,8 +35,8 @@ const CHUNK: usize = 512;
 const MOST_PACKED: u64 = 8192;
 /// Without a full batch for so long, the flood is over.
 const QUIET: Duration = Duration::from_secs(2);
-/// In a flood, that many events or more are alike on average. To store a packed run costs as much as so many rows.
-const ALIKE: usize = 16;
+/// Runs of so many events are stored packed.
+const LONG: usize = 16;
 /// Rows that one `Change::Prune` removes at most.
 pub const PRUNE_STEP: u32 = 500;
 
@@ -209,35 +209,39 @@ impl Writer {
         }
     }
 
-    /// Stores some [`CHUNK`] pending events in one transaction, or as many as cost the same.
+    /// Stores some [`CHUNK`] pending events in one transaction, or some long runs of a flood.
     async fn store_chunk(&mut self) -> Result<()> {
         let rest = &self.pending[self.stored..];
-        let pack = self.is_flooded(rest) && self.packed < MOST_PACKED && !self.recorder.is_followed();
-        let mut cost = 0;
-        let enough = rest.iter().position(|run| {
-            let full = cost >= CHUNK;
-            cost += if pack { ALIKE } else { run.count() };
-            full
-        });
-        let chunk = &rest[..enough.unwrap_or(rest.len())];
-        let result =
-            in_transaction(&mut self.connection, async |connection| shim_event::insert(connection, chunk, pack).await).await;
+        let flooded = Instant::now() < self.quiet_at && self.packed < MOST_PACKED && !self.recorder.is_followed();
+        let is_long = |run: &&Run| flooded && run.count() >= LONG;
+        let long = rest.iter().take(PACKED_TOGETHER).take_while(is_long).count();
+        let (count, result) = if long > 0 {
+            self.packed += long as u64;
+            let result = shim_event::insert_packed(&mut self.connection, &rest[..long]).await;
+            if result.is_err() {
+                execute::rollback(&mut self.connection).await;
+            }
+            (long, result)
+        } else {
+            let mut events = 0;
+            let enough = rest.iter().position(|run| {
+                let full = events >= CHUNK || is_long(&run);
+                events += run.count();
+                full
+            });
+            let chunk = &rest[..enough.unwrap_or(rest.len())];
+            let work = async |connection: &mut SqliteConnection| shim_event::insert(connection, chunk).await;
+            (chunk.len(), in_transaction(&mut self.connection, work).await)
+        };
         self.recorder.wrote(result.is_ok());
         result?;
-        self.stored += chunk.len();
-        self.packed += if pack { chunk.len() as u64 } else { 0 };
+        self.stored += count;
         Ok(())
-    }
-
-    /// Whether events come by the batch, most of them alike.
-    fn is_flooded(&self, runs: &[Run]) -> bool {
-        Instant::now() < self.quiet_at && runs.iter().map(Run::count).sum::<usize>() >= ALIKE * runs.len()
     }
 
     /// Makes rows of one packed run.
     async fn unpack(&mut self) -> Result<()> {
         let there = in_transaction(&mut self.connection, shim_event::unpack).await?;
-        // Those that were alone are rows already.
         self.packed = if there { self.packed.saturating_sub(1) } else { 0 };
         Ok(())
     }
