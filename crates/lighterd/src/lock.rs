@@ -107,8 +107,11 @@ fn read_pid(path: &Path) -> Option<u32> {
     text.trim().parse().ok()
 }
 
+/// A process that was killed, and whose parent has not looked yet, is not.
 fn is_alive(pid: u32) -> bool {
-    Path::new("/proc").join(pid.to_string()).exists()
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name before the state may hold anything.
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 #[cfg(test)]
@@ -146,6 +149,14 @@ mod tests {
         assert!(!path.exists());
         std::fs::write(&path, "1").unwrap();
         assert!(matches!(PidFile::write(&path), Err(LockError::Running { pid: 1, .. })));
+        // It has ended, and is not waited for.
+        let mut zombie = std::process::Command::new("true").spawn().unwrap();
+        std::fs::write(&path, zombie.id().to_string()).unwrap();
+        while is_alive(zombie.id()) {
+            std::thread::yield_now();
+        }
+        PidFile::write(&path).unwrap();
+        zombie.wait().unwrap();
         // No kernel gives ids as large as this.
         for stale in ["4999999", "", "nonsense"] {
             std::fs::write(&path, stale).unwrap();

@@ -32,7 +32,7 @@ const GROUP: usize = 128;
 /// Recorded events of one transaction: a millisecond or so.
 const CHUNK: usize = 512;
 /// Packed runs that may wait to become rows, of a thousand events at most; a flood that goes on longer pays for rows at once.
-const MOST_PACKED: u64 = 8192;
+const MOST_PACKED: u64 = 4096;
 /// Without a full batch for so long, the flood is over.
 const QUIET: Duration = Duration::from_secs(2);
 /// Runs of so many events are stored packed.
