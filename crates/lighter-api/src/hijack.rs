@@ -13,6 +13,7 @@ use lighter_core::Detector;
 use lighter_engine::{ByteSink, ByteStream, Session};
 use std::io;
 use std::pin::Pin;
+use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
@@ -22,13 +23,17 @@ use tokio::sync::mpsc;
 /// Bytes that are moved at a time.
 const PIECE: usize = 32 << 10;
 
+/// How long a client may take to read the head before its stream goes on, and how often it is looked.
+const HEAD_PATIENCE: Duration = Duration::from_secs(1);
+const HEAD_LOOK: Duration = Duration::from_millis(1);
+
 type Step = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What becomes of a connection that leaves HTTP.
 pub struct TakeOver {
     /// The answer's status line and headers.
     head: Vec<u8>,
-    /// Comes about after the head is sent: docker-py takes what arrives together with the head for a part of it, and loses it.
+    /// Comes about after the head is sent.
     plan: Planning,
     /// Goes on as a websocket; `Some(true)`: what comes is in frames.
     websocket: Option<bool>,
@@ -151,10 +156,40 @@ pub async fn run(stream: UnixStream, early: Bytes, take_over: TakeOver) {
 }
 
 async fn send(to: &mut OwnedWriteHalf, past: Option<ByteStream>, output: Option<ByteStream>) -> io::Result<()> {
+    head_taken(to.as_ref()).await;
     for mut from in past.into_iter().chain(output) {
         copy(&mut from, to).await?;
     }
     Ok(())
+}
+
+/// Waits until the client has read the head, for a second at most: docker-py takes what arrives together with the head for a part of
+/// it, and loses it. A client that is busy may find an exec that has long ended.
+async fn head_taken(stream: &UnixStream) {
+    let _ = tokio::time::timeout(HEAD_PATIENCE, async {
+        while unread(stream) {
+            tokio::time::sleep(HEAD_LOOK).await;
+        }
+    })
+    .await;
+}
+
+/// Whether something that was sent is not read yet.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "the request has no safe wrapper")]
+fn unread(stream: &UnixStream) -> bool {
+    use rustix::ioctl;
+    /// `SIOCOUTQ` of Linux's `sockios.h`, the same number as `TIOCOUTQ`.
+    const OUT_QUEUE: ioctl::Opcode = 0x5411;
+    // SAFETY: the request writes one int, and only reads the socket's state.
+    let bytes = unsafe { ioctl::ioctl(stream, ioctl::Getter::<OUT_QUEUE, std::ffi::c_int>::new()) };
+    bytes.is_ok_and(|bytes| bytes > 0)
+}
+
+/// Elsewhere nobody tells.
+#[cfg(not(target_os = "linux"))]
+fn unread(_: &UnixStream) -> bool {
+    false
 }
 
 /// Ends well at the end of `from`, also when reading fails; with an error when writing fails.

@@ -2,6 +2,7 @@
 //! vanishing clients.
 
 use docker_compat_tests::{Scope, eventually, http};
+use std::io::Read as _;
 
 #[test]
 fn many_requests_on_one_connection() {
@@ -80,6 +81,32 @@ fn exec_hijack_framing_and_half_close() {
     let bytes = client.rest().unwrap();
     assert_eq!(http::stream_of(&bytes, 1), "in\nout\n");
     assert_eq!(http::stream_of(&bytes, 2), "err\n");
+}
+
+/// docker-py loses what arrives together with the head. A client that is slow to read finds the head alone, though the exec has ended.
+#[test]
+fn an_exec_waits_until_its_head_is_read() {
+    let t = Scope::new();
+    if !t.daemon.is_lighter("dockerd does not wait") {
+        return;
+    }
+    let id = t.sleeper(&[]);
+    let body = r#"{"Cmd":["echo","plain"],"AttachStdout":true}"#;
+    let exec = t.daemon.http("POST", &format!("/containers/{id}/exec"), Some(body)).json()["Id"].as_str().unwrap().to_owned();
+    let mut client = http::Client::connect(&t.daemon.socket).unwrap();
+    client.send("POST", &format!("/exec/{exec}/start"), &[], Some(b"{}")).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let mut first = [0; 4096];
+    let n = client.stream.get_mut().read(&mut first).unwrap();
+    assert!(first[..n].ends_with(b"\r\n\r\n"), "{}", String::from_utf8_lossy(&first[..n]));
+    assert_eq!(http::stream_of(&client.rest().unwrap(), 1), "plain\n");
+    // One that does not read at all for longer is not waited for, and loses nothing.
+    let exec = t.daemon.http("POST", &format!("/containers/{id}/exec"), Some(body)).json()["Id"].as_str().unwrap().to_owned();
+    let mut client = http::Client::connect(&t.daemon.socket).unwrap();
+    client.send("POST", &format!("/exec/{exec}/start"), &[], Some(b"{}")).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert_eq!(client.head().unwrap().status, 200);
+    assert_eq!(http::stream_of(&client.rest().unwrap(), 1), "plain\n");
 }
 
 #[test]
