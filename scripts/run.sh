@@ -14,7 +14,7 @@ socket=$run_dir/docker.sock
 pidfile=$run_dir/make-run.pid
 log=$run_dir/lighterd.log
 
-running() { [ -s "$pidfile" ] && pid=$(cat "$pidfile") && [ "$(readlink "/proc/$pid/exe" 2>/dev/null | sed 's/ (deleted)$//')" = "$TARGET/lighter/lighterd" ]; }
+running() { [ -s "$pidfile" ] && pid=$(cat "$pidfile") && [ "$(readlink "/proc/$pid/exe" 2>/dev/null | sed 's/ (deleted)$//')" = "$(readlink -f "$TARGET/lighter/lighterd")" ]; }
 
 stop() {
     running || { say "no daemon of make run is running"; return 0; }

@@ -6,6 +6,7 @@
 //! `101 UPGRADED` is what its clients expect.
 
 use crate::call::Call;
+use crate::sys;
 use crate::version::{API_VERSION, LIGHTER_VERSION};
 use bytes::Bytes;
 use http::header;
@@ -167,29 +168,11 @@ async fn send(to: &mut OwnedWriteHalf, past: Option<ByteStream>, output: Option<
 /// it, and loses it. A client that is busy may find an exec that has long ended.
 async fn head_taken(stream: &UnixStream) {
     let _ = tokio::time::timeout(HEAD_PATIENCE, async {
-        while unread(stream) {
+        while sys::unread(stream) {
             tokio::time::sleep(HEAD_LOOK).await;
         }
     })
     .await;
-}
-
-/// Whether something that was sent is not read yet.
-#[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "the request has no safe wrapper")]
-fn unread(stream: &UnixStream) -> bool {
-    use rustix::ioctl;
-    /// `SIOCOUTQ` of Linux's `sockios.h`, the same number as `TIOCOUTQ`.
-    const OUT_QUEUE: ioctl::Opcode = 0x5411;
-    // SAFETY: the request writes one int, and only reads the socket's state.
-    let bytes = unsafe { ioctl::ioctl(stream, ioctl::Getter::<OUT_QUEUE, std::ffi::c_int>::new()) };
-    bytes.is_ok_and(|bytes| bytes > 0)
-}
-
-/// Elsewhere nobody tells.
-#[cfg(not(target_os = "linux"))]
-fn unread(_: &UnixStream) -> bool {
-    false
 }
 
 /// Ends well at the end of `from`, also when reading fails; with an error when writing fails.

@@ -22,6 +22,7 @@ mod router;
 pub mod routes;
 mod server;
 mod shapes;
+mod sys;
 mod version;
 mod websocket;
 
