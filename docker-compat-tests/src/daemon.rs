@@ -127,6 +127,11 @@ impl Daemon {
         self.pid.expect("only for a daemon started by the tests")
     }
 
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> std::io::Result<usize> {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).map(Iterator::count)
+    }
+
     /// Kills the daemon with SIGKILL, leaving its containers alone.
     pub fn kill_nine(&self) {
         self.signal(rustix::process::Signal::KILL);

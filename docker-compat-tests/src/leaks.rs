@@ -120,7 +120,7 @@ impl Snapshot {
         let roots = daemon.roots.as_ref().expect("a daemon of ours").display().to_string();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         Self {
-            descriptors: fs::read_dir(format!("/proc/{}/fd", daemon.pid())).map(Iterator::count).unwrap_or(0),
+            descriptors: daemon.descriptors().unwrap_or(0),
             children: processes_of(&roots),
             mounts: mounts
                 .lines()

@@ -178,20 +178,12 @@ fn texts(first: OffsetDateTime, packed: &[u8]) -> Vec<u8> {
         let offset = time::Duration::nanoseconds(i32::from_le_bytes([o0, o1, o2, o3]).into());
         let (micros, id) = (u32::from_le_bytes([m0, m1, m2, m3]), u64::from_le_bytes(id));
         out.extend_from_slice(timestamp::text(first.saturating_add(offset), &mut { timestamp::BUFFER }).as_bytes());
-        digits::<10, DURATION>(micros.into(), &mut out);
-        digits::<16, REQUEST_ID>(id, &mut out);
+        let mut rest = [0; DURATION + REQUEST_ID];
+        timestamp::digits::<10>(&mut rest[..DURATION], micros.into());
+        timestamp::digits::<16>(&mut rest[DURATION..], id);
+        out.extend_from_slice(&rest);
     }
     out
-}
-
-/// The last `WIDTH` digits of a number.
-fn digits<const BASE: u64, const WIDTH: usize>(mut number: u64, out: &mut Vec<u8>) {
-    let mut text = [0; WIDTH];
-    for digit in text.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[(number % BASE) as usize];
-        number /= BASE;
-    }
-    out.extend_from_slice(&text);
 }
 
 /// Inserts all, in order, inside the caller's transaction.

@@ -33,15 +33,20 @@ pub(crate) fn text(t: OffsetDateTime, buffer: &mut [u8; BUFFER.len()]) -> &str {
     ];
     let mut at = usize::from(year < 0);
     buffer[0] = b'-';
-    for (mut value, width, after) in parts {
-        for slot in buffer[at..at + width].iter_mut().rev() {
-            *slot = b'0' + (value % 10) as u8;
-            value /= 10;
-        }
+    for (value, width, after) in parts {
+        digits::<10>(&mut buffer[at..at + width], value.into());
         buffer[at + width] = after;
         at += width + 1;
     }
     std::str::from_utf8(&buffer[..at]).unwrap_or_default()
+}
+
+/// The last digits of a number, as many as there is room for.
+pub(crate) fn digits<const BASE: u64>(out: &mut [u8], mut number: u64) {
+    for digit in out.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number % BASE) as usize];
+        number /= BASE;
+    }
 }
 
 /// Reads what [`format`] writes, and also a space for the `T`, any number of fraction digits up to nine, no zone (UTC) or `+hh:mm`.

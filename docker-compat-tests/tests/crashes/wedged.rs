@@ -52,7 +52,7 @@ fn no_descriptors_left() {
     let daemon = Daemon::start_in(&scratch("emfile"), &[]).with_busybox();
     let id = daemon.docker(&["run", "-d", "--network", "none", "--name", "kept", "busybox", "sleep", "1000"]).ok().to_owned();
     let pid = Pid::from_raw(i32::try_from(daemon.pid()).unwrap()).unwrap();
-    let open = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count() as u64;
+    let open = daemon.descriptors().unwrap() as u64;
     // The hard limit was inherited from us, and stays.
     let maximum = getrlimit(Resource::Nofile).maximum;
     let before = prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(open + 8), maximum }).unwrap();
@@ -64,13 +64,13 @@ fn no_descriptors_left() {
         })
         .collect();
     eventually("the daemon has used up its descriptors", || {
-        let now = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count() as u64;
+        let now = daemon.descriptors().unwrap() as u64;
         (now >= open + 8).then_some(())
     });
     assert!(alive(daemon.pid()));
     drop(followers);
     eventually("it recovers as clients leave", || {
-        let now = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count() as u64;
+        let now = daemon.descriptors().unwrap() as u64;
         (now <= open + 4).then_some(())
     });
     assert_eq!(daemon.docker(&["exec", "kept", "echo", "still here"]).ok(), "still here");
@@ -101,7 +101,7 @@ fn a_few_descriptors_left() {
         let exec = exec.json()["Id"].as_str().unwrap().to_owned();
         let body = r#"{"Image":"busybox","Cmd":["sh","-c","sleep 0.05; exit 7"],"HostConfig":{"NetworkMode":"none"}}"#;
         let id = ask("POST", "/containers/create", Some(body)).json()["Id"].as_str().unwrap().to_owned();
-        let open = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count() as u64;
+        let open = daemon.descriptors().unwrap() as u64;
         let before = prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(open + spare), maximum }).unwrap();
         let relief = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(200));

@@ -31,7 +31,7 @@ impl Held {
         let memory = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         Self {
-            descriptors: std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count(),
+            descriptors: daemon.descriptors().unwrap(),
             memory: memory.trim().trim_end_matches("kB").trim().parse().unwrap(),
             rules: estate::rules(roots),
             mounts: mounts.matches(&roots.display().to_string()).count(),
